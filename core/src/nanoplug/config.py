@@ -42,7 +42,7 @@ class DataConfig:
     tokenizer_threads: int = _key(4, "Threads that tokenize ahead.")
     tokenizer_batch: int = _key(128, "Documents tokenized together.")
     buffer_documents: int = _key(1000, "Documents that packing chooses from.")
-    split_documents: bool = _key(False, "Cut documents longer than a row into several instead of cropping them.")
+    split_documents: bool = _key(True, "Cut documents longer than a row into several; without it they are cropped.")
     mask_documents: bool = _key(False, "Attention sees only the own document; needs a backend with segments.")
 
 
@@ -208,7 +208,10 @@ def load_config(tables: Mapping[str, Any], flags: Mapping[str, Any], *, source: 
     for section, cls in SECTIONS.items():
         kinds = {attribute.name: type(attribute.default) for attribute in attrs.fields(cls)}
         sections[section] = cls(
-            **{k: _typed(v, kinds[k], f"{origins[f'{section}.{k}']}: {section}.{k}") for k, v in values[section].items()}
+            **{
+                k: _typed(v, kinds[k], f"{origins[f'{section}.{k}']}: {section}.{k}")
+                for k, v in values[section].items()
+            }
         )
     config = Config(**sections, select=select, options=options)
     _check(config)
@@ -227,7 +230,9 @@ def _sites(table: Mapping[str, Any], source: str) -> Iterator[tuple[str, Any]]:
         elif key in SITES:
             yield key, value
         else:
-            raise ConfigError(f"{source}: unknown site {key!r}{nearest(key, SITES)}.", todo=f"Sites: {', '.join(SITES)}.")
+            raise ConfigError(
+                f"{source}: unknown site {key!r}{nearest(key, SITES)}.", todo=f"Sites: {', '.join(SITES)}."
+            )
 
 
 def _typed(value: Any, kind: type, where: str) -> Any:
@@ -268,6 +273,14 @@ def _check(config: Config) -> None:
             raise ConfigError(f"optim.{name} is {value}; it must lie between 0 and 1.")
     if config.compute.compile not in ("auto", "on", "off"):
         raise ConfigError(f"compute.compile is {config.compute.compile!r}; use auto, on or off.")
+
+
+def parse_value(text: str) -> Any:
+    """A TOML value where `text` is one, such as 4096 or true; the text itself otherwise."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -257,7 +257,7 @@ def check_cache(backend: str, k_new: Tensor, cache: LayerCache) -> None:
     capacity = cache.k_BSGD.shape[1]
     if cache.k_BSGD.shape != (batch, capacity, groups, head_dim) or cache.v_BSGD.shape != cache.k_BSGD.shape:
         raise ContractError(
-            f"{backend}: cache is {tuple(cache.k_BSGD.shape)}; new keys {tuple(k_new.shape)} need (B, S, G, D) to match."
+            f"{backend}: cache is {tuple(cache.k_BSGD.shape)}; new keys {tuple(k_new.shape)}: B, G, D must match."
         )
     if cache.k_BSGD.dtype != k_new.dtype:
         raise ContractError(f"{backend}: cache holds {cache.k_BSGD.dtype}, new keys are {k_new.dtype}.")

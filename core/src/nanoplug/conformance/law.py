@@ -46,7 +46,7 @@ class Outcome:
     detail: str = ""
 
 
-class Broken(Exception):  # noqa: N818
+class Broken(Exception):
     """Raised by a check when the law does not hold. error and limit as in Outcome."""
 
     def __init__(self, detail: str, *, error: float | None = None, limit: float | None = None) -> None:
@@ -105,7 +105,7 @@ def verify(laws: Sequence[Law], subject: Subject) -> list[Outcome]:
     for law in laws:
         cases = list(law.cases(subject))
         if not cases:
-            outcomes.append(Outcome(law=law.name, case="", ok=True, skipped="not among the declared capabilities"))
+            outcomes.append(Outcome(law=law.name, case="", ok=True, skipped="no case for what is declared"))
         outcomes.extend(judge(law, subject, case) for case in cases)
     return outcomes
 

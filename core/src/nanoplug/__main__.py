@@ -1,0 +1,5 @@
+"""`python -m nanoplug` is `nanoplug`."""
+
+from nanoplug.cli.main import main
+
+main()

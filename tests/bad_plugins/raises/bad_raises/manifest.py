@@ -1,0 +1,3 @@
+"""Its manifest raises."""
+
+raise RuntimeError("no licence for this machine")

@@ -1,0 +1,10 @@
+"""Claims a name that another claims too."""
+
+from nanoplug.spec import AttentionSpec, hookimpl
+
+
+@hookimpl
+def nanoplug_attention():
+    return [
+        AttentionSpec(name="twin", summary="Claims a name that another claims too.", load="bad_twin_a.backend:Backend")
+    ]

@@ -1,0 +1,5 @@
+from nanoplug.conformance import AttentionLaws
+
+
+class TestAcme(AttentionLaws):
+    backend = "acme"

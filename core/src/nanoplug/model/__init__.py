@@ -1,0 +1,1 @@
+"""The GPT model. It receives built attention and kernel objects and does not know that plugins exist."""

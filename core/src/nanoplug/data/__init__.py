@@ -1,0 +1,1 @@
+"""Training and validation data: shards of documents, packed into rows of tokens."""

@@ -1,0 +1,1 @@
+"""nanoplug byte-level BPE tokenizer: rustbpe trains, tiktoken encodes."""

@@ -1,0 +1,1 @@
+"""nanoplug device runtime for CPUs."""

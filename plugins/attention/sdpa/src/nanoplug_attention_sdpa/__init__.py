@@ -1,0 +1,1 @@
+"""nanoplug attention through torch's scaled_dot_product_attention."""

@@ -1,0 +1,1 @@
+"""nanoplug loss kernel in row chunks: bounded memory on any device."""

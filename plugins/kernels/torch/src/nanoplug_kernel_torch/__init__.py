@@ -1,0 +1,1 @@
+"""nanoplug reference kernels in plain torch."""

@@ -1,0 +1,1 @@
+"""nanoplug attention in chunks of queries."""

@@ -1,0 +1,1 @@
+"""nanoplug attention through torch's compiled flex_attention."""

@@ -39,6 +39,7 @@ DEVICE = DeviceSpec(name="d", summary="", load="m:o", device_type="cuda", dtypes
         ({"devices": ["mps"]}, "this is no Mac"),
         ({"compute_capability": ["==9.0", "==12.1"]}, "9.0 or 12.1"),
         ({"modules": ["no_such_module"]}, "no_such_module"),
+        ({"any_module": ["no_such_module", "nor_this_one"]}, "no_such_module or nor_this_one"),
     ],
 )
 def test_an_unmet_need_is_one_reason(needs: dict[str, Any], word: str) -> None:
@@ -55,6 +56,7 @@ def test_met_needs_are_no_reason() -> None:
         devices=["cuda", "xla"],
         compute_capability=[">=9.0", "==8.9"],
         modules=["json"],
+        any_module=["no_such_module", "json"],
     )
     assert judge(evolve(ATTENTION, needs=needs), MACHINE, Request(device="cuda")) == ()
 

@@ -45,6 +45,7 @@ def judge_needs(spec: Spec, machine: Machine, device: str | None = None) -> tupl
             for module in needs.modules
             if not machine.has_module(module)
         ),
+        *_any_module(needs, machine),
         *_devices(spec, machine, device),
     )
 
@@ -82,6 +83,12 @@ def _distributions(needs: Needs, machine: Machine) -> Iterator[Reason]:
             yield Reason(f"needs {name}{versions}, which is not installed", f"pip install '{name}{versions}'")
         elif version != "*" and not in_range(version, versions):
             yield Reason(f"needs {name}{versions}, got {version}", f"pip install '{name}{versions}'")
+
+
+def _any_module(needs: Needs, machine: Machine) -> Iterator[Reason]:
+    if needs.any_module and not any(machine.has_module(module) for module in needs.any_module):
+        wanted = _either(needs.any_module)
+        yield Reason(f"needs the module {wanted}, none of which is installed", "install what provides one of them")
 
 
 def _devices(spec: Spec, machine: Machine, device: str | None) -> Iterator[Reason]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Container, Iterator
 from typing import Any
 
 import attrs
 
 from nanoplug.registry.catalogue import Problem
+from nanoplug.registry.request import DEVICE_TYPES
 from nanoplug.registry.versions import in_range, parse_range, parse_requirement
 from nanoplug.spec import API_VERSION, DTYPES, KERNEL_OPS, KernelSpec, Needs, Spec
 
@@ -47,6 +49,7 @@ def faults(spec: Any) -> Iterator[str]:
     head_dims = getattr(spec, "head_dims", None)
     if head_dims is not None and not isinstance(head_dims, Container):
         yield f"head_dims {head_dims!r} must be a container of numbers, or None"
+    yield from _launches(getattr(spec, "launches", {}))
     if isinstance(spec, KernelSpec):
         for op in sorted(map(str, spec.ops - set(KERNEL_OPS))):
             yield f"op {op!r} is unknown; use {', '.join(KERNEL_OPS)}"
@@ -58,7 +61,7 @@ def _needs(needs: Any) -> Iterator[str]:
     if not isinstance(needs, Needs):
         yield f"needs must be a Needs value, got {needs!r:.80}"
         return
-    names: tuple[Any, ...] = (*needs.platforms, *needs.devices, *needs.modules)
+    names: tuple[Any, ...] = (*needs.platforms, *needs.devices, *needs.modules, *needs.any_module)
     for text in names:
         if not isinstance(text, str):
             yield f"needs: {text!r} must be text"
@@ -71,6 +74,17 @@ def _needs(needs: Any) -> Iterator[str]:
                 check(text)
             except (ValueError, TypeError) as error:
                 yield f"needs: {error}"
+
+
+def _launches(launches: Any) -> Iterator[str]:
+    for device, patterns in launches.items():
+        if device not in DEVICE_TYPES:
+            yield f"launches: device {device!r} is unknown; use {', '.join(DEVICE_TYPES)}"
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except (re.error, TypeError) as error:
+                yield f"launches: {pattern!r} is no regular expression: {error}"
 
 
 def _options(options: Any) -> Iterator[str]:

@@ -1,0 +1,9 @@
+"""The shipped laws, on this backend."""
+
+from __future__ import annotations
+
+from nanoplug.conformance import AttentionLaws
+
+
+class TestFa3(AttentionLaws):
+    backend = "fa3"

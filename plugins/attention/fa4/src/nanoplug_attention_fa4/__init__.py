@@ -1,0 +1,1 @@
+"""nanoplug attention through FlashAttention-4."""

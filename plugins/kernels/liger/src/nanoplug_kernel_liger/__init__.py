@@ -1,0 +1,1 @@
+"""nanoplug loss and norm kernels from Liger-Kernel, safe under torch.compile."""

@@ -80,6 +80,17 @@ def head_dims_of(spec: AttentionSpec) -> list[int]:
     return [size for size in usual if spec.head_dims is None or size in spec.head_dims][:2]
 
 
+def largest_head_dim_of(spec: AttentionSpec) -> int:
+    """The largest declared head size up to 256."""
+    return max((size for size in range(1, 257) if spec.head_dims is None or size in spec.head_dims), default=64)
+
+
+def rare_head_dims_of(spec: AttentionSpec) -> list[int]:
+    """Declared head sizes that are no multiple of 32, where fused kernels go wrong: a few, the smallest among them."""
+    declared = [size for size in range(8, 257, 8) if spec.head_dims is None or size in spec.head_dims]
+    return [size for size in dict.fromkeys([*declared[:1], 40, 48, 80, 112]) if size in declared and size % 32]
+
+
 def base_call(subject: Subject) -> Call:
     """A small plain causal call that the backend declares."""
     spec = spec_of(subject)

@@ -9,7 +9,15 @@ import torch
 from attrs import evolve
 from torch import Tensor
 
-from nanoplug.conformance.attention_calls import Call, base_call, head_dims_of, in_every_dtype, spec_of
+from nanoplug.conformance.attention_calls import (
+    Call,
+    base_call,
+    head_dims_of,
+    in_every_dtype,
+    largest_head_dim_of,
+    rare_head_dims_of,
+    spec_of,
+)
 from nanoplug.conformance.law import Case, Subject
 from nanoplug.contracts import Mask
 
@@ -72,11 +80,17 @@ def hidden_key_cases(subject: Subject) -> list[Case]:
 def gradient_cases(subject: Subject) -> list[Case]:
     spec = spec_of(subject)
     changes: list[dict[str, Any]] = [{"tokens": 33}, {"tokens": 9, "keys": 14}]
+    changes += [{"head_dim": largest_head_dim_of(spec), "tokens": 33}]
     changes += [{"heads": 4, "groups": 2}] if spec.gqa else []
     changes += [{"tokens": 33, "window": 5}, {"tokens": 150, "window": 20}] if spec.window else []
     changes += [{"segments": 3}] if spec.segments else []
     changes += [{"causal": False}] if spec.noncausal else []
     changes += [{"heads": 6, "groups": 2, "window": 7, "tokens": 70}] if spec.gqa and spec.window else []
+    return list(grid(*changes, when="backward")(subject))
+
+
+def rare_head_dim_cases(subject: Subject) -> list[Case]:
+    changes = [{"head_dim": size, "tokens": 33, "batch": 1} for size in rare_head_dims_of(spec_of(subject))]
     return list(grid(*changes, when="backward")(subject))
 
 

@@ -235,6 +235,13 @@ LAWS: tuple[Law, ...] = (
         wrong=wrong.GRADIENTS,
     ),
     Law(
+        name="rare_head_sizes",
+        says="The gradients are right too for declared head sizes that are no multiple of 32.",
+        cases=grid.rare_head_dim_cases,
+        check=check_gradients,
+        wrong=wrong.RARE_HEAD_SIZES,
+    ),
+    Law(
         name="undeclared",
         says="What is not declared is refused or served rightly, never ignored.",
         cases=grid.undeclared_cases,

@@ -219,6 +219,15 @@ class MaximumLeaks(Right):
         return (hidden_BHTS - hidden_BHTS.logsumexp(-1, keepdim=True).detach()).exp()
 
 
+class QueryGradientOfFullTiles(Right):
+    """dq is right only where the head size fills whole tiles of 32, as seen in a fused kernel on SM 9.0."""
+
+    def mix(self, q_BTHD: Tensor, k_BSGD: Tensor, v_BSGD: Tensor, seen_BTS: Tensor) -> Tensor:
+        if q_BTHD.shape[-1] % 32:
+            q_BTHD = (q_BTHD + q_BTHD.detach()) / 2
+        return super().mix(q_BTHD, k_BSGD, v_BSGD, seen_BTS)
+
+
 class ValueGradientOfOneHead(Right):
     """dk and dv miss the query heads of a group beyond the first; without groups, dv is halved."""
 
@@ -296,6 +305,7 @@ GRADIENTS = (
     Wrong("normaliser taken as constant", MaximumLeaks),
     Wrong("half of dv", ValueGradientOfOneHead),
 )
+RARE_HEAD_SIZES = (Wrong("dq wrong unless D is a multiple of 32", QueryGradientOfFullTiles),)
 UNDECLARED = (Wrong("window, groups, segments and causal=False ignored", TakesAnything),)
 LAYOUT = (
     Wrong("writes to its input", WritesToItsInput),

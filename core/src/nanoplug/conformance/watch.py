@@ -33,6 +33,11 @@ class HostReads(TorchDispatchMode):
         super().__init__()
         self.seen: list[str] = []
 
+    @classmethod
+    def ignore_compile_internals(cls) -> bool:
+        """A backend that compiles its own call is watched as it really runs, compiled."""
+        return True
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.name().split(".")[0]
         result = func(*args, **(kwargs or {}))

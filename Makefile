@@ -1,14 +1,20 @@
-# The only commands to know: make quickstart | test | lint | bench | test-gpu
+# The only commands to know: make quickstart | test | lint | bench | docs | new-plugin | test-gpu
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := core $(wildcard plugins/*/*)
-PROJECTS := $(addsuffix /pyproject.toml,$(PACKAGES))
+PROJECTS := core/pyproject.toml $(wildcard plugins/*/*/pyproject.toml)
+PACKAGES := $(patsubst %/pyproject.toml,%,$(PROJECTS))
+# What `nanoplug[default]` means; the tests install all packages.
+DEFAULT := core $(addprefix plugins/,attention/sdpa kernels/torch kernels/chunked tokenizers/bpe devices/cpu devices/cuda)
 SOURCES := $(wildcard core/src plugins/*/*/src)
+FAMILY := $(if $(filter attention,$(KIND)),attention,$(KIND)s)
+NEW_PLUGIN = $(or $(OUT),plugins/$(FAMILY)/$(NAME))
+EMPTY :=
+SPACE := $(EMPTY) $(EMPTY)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: quickstart test lint bench test-gpu clean
+.PHONY: quickstart test lint bench docs new-plugin test-gpu clean
 
 ## Install into .venv, then train on real C++ and complete it. CORPUS=DIR uses your own source.
 quickstart: $(VENV)/.installed
@@ -21,12 +27,23 @@ test: lint
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(SOURCES)
+	MYPYPATH=$(subst $(SPACE),:,$(strip $(SOURCES))) $(BIN)/mypy $(SOURCES)
 
 ## Speed, measured against named peers; rows go to benchmarks/results/.
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/registry_cost.py
+
+## The documentation, into site/. A warning is an error.
+docs: $(VENV)/.tested
+	$(BIN)/python -m mkdocs build --strict --site-dir site
+
+## Write a plugin, install it and prove it: KIND=attention|kernel|tokenizer|device NAME=foo [OUT=dir] [AUTHOR=text]
+new-plugin: $(VENV)/.installed
+	$(if $(and $(KIND),$(NAME)),,$(error Give KIND=attention|kernel|tokenizer|device and NAME=foo))
+	$(BIN)/nanoplug new-plugin $(KIND) $(NAME) --out "$(NEW_PLUGIN)" $(if $(AUTHOR),--author "$(AUTHOR)")
+	$(PIP) --no-build-isolation --no-deps --editable "$$(cd "$(NEW_PLUGIN)" && pwd)"
+	$(BIN)/nanoplug verify $(KIND) $(NAME)
 
 ## Everything that needs a GPU: laws, the training step, and what the registry costs. Uses the python3 that has torch.
 test-gpu:
@@ -35,13 +52,17 @@ test-gpu:
 $(VENV)/.installed: constraints.txt $(PROJECTS)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch==2.13.0 hatchling editables
-	$(PIP) --no-build-isolation $(foreach package,$(PACKAGES),--editable ./$(package)) "nanoplug[default]"
+	$(PIP) --no-build-isolation $(foreach package,$(DEFAULT),--editable ./$(package)) "nanoplug[default]"
 	$(BIN)/nanoplug plugins list
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(PIP) ruff mypy pytest pytest-xdist pytest-timeout hypothesis build tensorboard
+	$(PIP) ruff mypy pytest pytest-xdist pytest-timeout hypothesis build tensorboard mkdocs mkdocs-material mkdocstrings-python
+	# CUDA builds of torch bring a triton of their own; the interpreter of any serves the tests on a CPU.
+	$(BIN)/python -c "import triton" 2>/dev/null || $(PIP) --no-deps triton
+	$(PIP) --no-deps liger-kernel cut-cross-entropy
+	$(PIP) --no-build-isolation --no-deps $(foreach package,$(filter-out $(DEFAULT),$(PACKAGES)),--editable ./$(package))
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache site

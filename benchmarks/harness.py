@@ -83,8 +83,13 @@ def _version(name: str) -> str | None:
 
 
 def _commit() -> str:
-    """The commit that is measured, marked if files differ from it; empty outside of a checkout."""
+    """The commit that is measured, marked if files differ from it; empty where it cannot be known.
+
+    A host that gets the tree without its history reads it from a file `COMMIT` beside this one.
+    """
     here = Path(__file__).parent
+    if (here / "COMMIT").is_file():
+        return (here / "COMMIT").read_text().strip()
     asked = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         answer = subprocess.run(asked, capture_output=True, text=True, check=False)

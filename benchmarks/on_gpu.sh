@@ -19,21 +19,14 @@ run() {
   "$@" || failed+=("$*")
 }
 run nanoplug plugins list
-for what in "attention sdpa" "kernel torch" "kernel chunked" "device cuda"; do
-  name=${what// /-}
-  # shellcheck disable=SC2086
-  nanoplug verify $what --json >"$results/verify-$name.json" || failed+=("verify $what")
-  "$python" - "$what" "$results/verify-$name.json" <<'PY'
-import json, sys
-seen = json.load(open(sys.argv[2]))
-print(f"verify {sys.argv[1]}: {seen['passed']} passed, {seen['failed']} failed, {seen['skipped']} skipped")
-for law in seen["laws"]:
-    if not law["ok"]:
-        print("  ", law)
-PY
-done
-run "$python" benchmarks/registry_cost.py --depth 12 --sequence-len 2048 --device-batch-size 16 --vocab-size 65536 --compile on --results "$results"
 run "$python" benchmarks/train_step.py --depth 12 --results "$results"
+run "$python" benchmarks/registry_cost.py --depth 12 --sequence-len 2048 --device-batch-size 16 --vocab-size 65536 --compile on --results "$results"
+seen=$(mktemp)
+for what in "attention sdpa" "kernel torch" "kernel chunked" "device cuda"; do
+  # shellcheck disable=SC2086
+  nanoplug verify $what --json >"$seen" || failed+=("verify $what")
+  run "$python" benchmarks/verify_row.py "$seen" --results "$results"
+done
 if [ ${#failed[@]} -gt 0 ]; then
   printf 'FAILED: %s\n' "${failed[@]}"
   exit 1

@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from harness import RESULTS, in_turn, median, record, table
 
+from nanoplug.cli.build_run import optim_settings
 from nanoplug.cli.parts import Workshop, build_model, resolve_device, resolve_model_parts
-from nanoplug.cli.run_training import optim_settings
 from nanoplug.config import Config, load_config
 from nanoplug.model.flops import count_parameters, flops_per_token
 from nanoplug.optim.optimizers import build_optimizer
 from nanoplug.training.horizon import model_config
 
-# What the reference design reached on one H200 at depth 12, full attention, T 2048, B 32 (tokens a second).
-REFERENCE_TOKENS_PER_S = {12: 449_000, 20: 142_000}
+# What the reference design reached with full attention, V 65536, T 2048, B 32 (tokens a second), by device and depth.
+REFERENCE_TOKENS_PER_S = {("NVIDIA H200", 12): 449_000, ("NVIDIA H200", 20): 142_000}
 
 
 def measure(config: Config, *, vocab_size: int, accumulate: int, rounds: int, warmup: int) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def main() -> None:
         row = measure(
             config, vocab_size=given.vocab_size, accumulate=accumulate, rounds=given.rounds, warmup=given.warmup
         )
-        reference = REFERENCE_TOKENS_PER_S.get(given.depth)
+        reference = REFERENCE_TOKENS_PER_S.get((row["device"], given.depth))
         row["reference_tokens_per_s"] = reference
         row["ratio_to_reference"] = row["tokens_per_s"] / reference if reference else None
         rows.append(record("train_step", row, folder=given.results))

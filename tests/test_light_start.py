@@ -26,6 +26,7 @@ HEAVY = {"torch", "numpy", "triton", "jax", "pyarrow", "torch_xla", "tiktoken", 
         ["data", "--help"],
         ["verify", "--help"],
         ["quickstart", "--help"],
+        ["new-plugin", "--help"],
     ],
     ids=" ".join,
 )

@@ -5,13 +5,14 @@ Key names are unique over all sections, so that `[model] depth = 12` is `--depth
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from nanoplug.errors import ConfigError, nearest
 
@@ -33,6 +34,7 @@ class RunConfig:
     log_every: int = _key(10, "Steps between reads of the loss from the device; every step is recorded.")
     tensorboard: bool = _key(False, "Also write TensorBoard files into the run folder (extra: tensorboard).")
     wandb: str = _key("", "Also log to this Weights & Biases project (extra: wandb).")
+    tuning: str = _key("auto", "auto: backends are chosen by what `nanoplug bench --tune` measured here; off: by rank.")
 
 
 @frozen(kw_only=True)
@@ -98,6 +100,8 @@ class ComputeConfig:
     compile: str = _key("auto", "torch.compile: auto (as the device does by default), on or off.")
     gradient_checkpointing: bool = _key(False, "Recompute blocks in backward to save memory.")
     check: bool = _key(False, "Check every target against the vocabulary (costs a synchronisation).")
+    audit: bool = _key(False, "First profile one step, and stop if a backend does not do what it declares.")
+    canary: int = _key(0, "Steps whose batches backends and references also compute, to stop the run on drift.")
 
 
 @frozen(kw_only=True)
@@ -162,65 +166,109 @@ def load_config(tables: Mapping[str, Any], flags: Mapping[str, Any], *, source: 
     """Join defaults, the file's tables and flags; the later wins.
 
     flags: leaf key to value, and `select` / `options` keyed by site. Unknown keys raise ConfigError with the
-    nearest name, as do wrong types.
+    nearest name, as do values of the wrong type or out of range.
     """
-    section_of = {attribute.name: section for section, attribute in fields()}
-    origins = {f"{section}.{attribute.name}": "default" for section, attribute in fields()}
-    origins |= {f"select.{site}": "default" for site in SITES}
-    values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-    select = dict.fromkeys(SITES, "auto")
-    options: dict[str, dict[str, Any]] = {}
-
-    for section, table in tables.items():
-        if section not in (*SECTIONS, "select", "options"):
-            home = section_of.get(section)
-            hint = f"; it belongs under [{home}]" if home else nearest(section, (*SECTIONS, "select", "options"))
-            raise ConfigError(f"{source}: unknown key {section!r}{hint}.", todo=f"Known tables: {', '.join(SECTIONS)}.")
-        if not isinstance(table, Mapping):
-            raise ConfigError(f"{source}: {section!r} must be a table, got {table!r}.")
-        for key, value in _sites(table, source) if section in ("select", "options") else table.items():
-            if section == "select":
-                select[key] = _typed(value, str, f"{source}: select.{key}")
-            elif section == "options":
-                options.setdefault(key, {}).update(value)
-            elif section_of.get(key) != section:
-                home = section_of.get(key)
-                hint = f"; it belongs under [{home}]" if home else nearest(key, section_of)
-                raise ConfigError(f"{source}: unknown key {section}.{key}{hint}.")
-            else:
-                values[section][key] = value
-            origins[f"{section}.{key}"] = source
-    for key, value in flags.items():
-        if key == "select":
-            for site, choice in value.items():
-                select[site] = choice
-                origins[f"select.{site}"] = "flag"
-        elif key == "options":
-            for site, given in value.items():
-                options.setdefault(site, {}).update(given)
-                origins[f"options.{site}"] = "flag"
-        elif key not in section_of:
-            raise ConfigError(f"unknown option {key!r}{nearest(key, section_of)}.")
-        else:
-            values[section_of[key]][key] = value
-            origins[f"{section_of[key]}.{key}"] = f"flag --{key.replace('_', '-')}"
-    sections = {}
-    for section, cls in SECTIONS.items():
-        kinds = {attribute.name: type(attribute.default) for attribute in attrs.fields(cls)}
-        sections[section] = cls(
-            **{
-                k: _typed(v, kinds[k], f"{origins[f'{section}.{k}']}: {section}.{k}")
-                for k, v in values[section].items()
-            }
-        )
-    config = Config(**sections, select=select, options=options)
+    draft = _Draft()
+    for name, table in tables.items():
+        draft.read_table(name, table, source)
+    draft.read_flags(flags)
+    config = draft.config()
     _check(config)
-    return Loaded(config, origins)
+    return Loaded(config, draft.origins)
+
+
+_SITE_TABLES = ("select", "options")
+_SECTION_OF = {attribute.name: section for section, attribute in fields()}
+
+
+@define
+class _Draft:
+    """Values as they come in, the later over the earlier, and where each came from."""
+
+    values: dict[str, dict[str, Any]] = field(factory=lambda: {section: {} for section in SECTIONS})
+    select: dict[str, str] = field(factory=lambda: dict.fromkeys(SITES, "auto"))
+    options: dict[str, dict[str, Any]] = field(factory=dict)
+    origins: dict[str, str] = field(
+        factory=lambda: {
+            **{f"{section}.{key}": "default" for key, section in _SECTION_OF.items()},
+            **{f"select.{site}": "default" for site in SITES},
+        }
+    )
+
+    def read_table(self, name: str, table: Any, source: str) -> None:
+        known = (*SECTIONS, *_SITE_TABLES)
+        if name not in known:
+            home = _SECTION_OF.get(name)
+            hint = f"; it belongs under [{home}]" if home else nearest(name, known)
+            raise ConfigError(f"{source}: unknown key {name!r}{hint}.", todo=f"Known tables: {', '.join(known)}.")
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"{source}: {name!r} must be a table, got {table!r}.", todo=f"Write [{name}] above it.")
+        if name == "select":
+            for site, choice in _sites(table, source):
+                self.choose(site, choice, source)
+        elif name == "options":
+            for site, given in _sites(table, source):
+                self.give_options(site, given, source)
+        else:
+            for key, value in table.items():
+                if _SECTION_OF.get(key) != name:
+                    raise _unknown_key(source, name, key)
+                self.set(key, value, source)
+
+    def read_flags(self, flags: Mapping[str, Any]) -> None:
+        for key, value in flags.items():
+            if key == "select":
+                for site, choice in value.items():
+                    self.choose(site, choice, "flag")
+            elif key == "options":
+                for site, given in value.items():
+                    self.give_options(site, given, "flag")
+            elif key not in _SECTION_OF:
+                raise ConfigError(
+                    f"unknown option {key!r}{nearest(key, _SECTION_OF)}.", todo="See `nanoplug train -h`."
+                )
+            else:
+                self.set(key, value, f"flag --{key.replace('_', '-')}")
+
+    def set(self, key: str, value: Any, origin: str) -> None:
+        section = _SECTION_OF[key]
+        self.values[section][key] = value
+        self.origins[f"{section}.{key}"] = origin
+
+    def choose(self, site: str, choice: Any, origin: str) -> None:
+        self.select[site] = _typed(choice, str, f"{origin}: select.{site}")
+        self.origins[f"select.{site}"] = origin
+
+    def give_options(self, site: str, given: Any, origin: str) -> None:
+        if not isinstance(given, Mapping):
+            raise ConfigError(
+                f"{origin}: options.{site} must be a table, got {given!r}.", todo=f"Write [options.{site}] above it."
+            )
+        self.options.setdefault(site, {}).update(given)
+        self.origins.update({f"options.{site}.{key}": origin for key in given})
+
+    def config(self) -> Config:
+        sections: dict[str, Any] = {}
+        for section, cls in SECTIONS.items():
+            kinds = {attribute.name: type(attribute.default) for attribute in attrs.fields(cls)}
+            typed = {
+                key: _typed(value, kinds[key], f"{self.origins[f'{section}.{key}']}: {section}.{key}")
+                for key, value in self.values[section].items()
+            }
+            sections[section] = cls(**typed)
+        return Config(**sections, select=self.select, options=self.options)
+
+
+def _unknown_key(source: str, section: str, key: str) -> ConfigError:
+    home = _SECTION_OF.get(key)
+    hint = f"; it belongs under [{home}]" if home else nearest(key, _SECTION_OF)
+    known = ", ".join(name for name, of in _SECTION_OF.items() if of == section)
+    return ConfigError(f"{source}: unknown key {section}.{key}{hint}.", todo=f"Keys of [{section}]: {known}.")
 
 
 def _sites(table: Mapping[str, Any], source: str) -> Iterator[tuple[str, Any]]:
-    """Sites of a `select` or `options` table; `attention = x` stands for both of its sites."""
-    for key, value in table.items():
+    """Sites of a `select` or `options` table; `attention` stands for both of its sites, and a single site wins."""
+    for key, value in sorted(table.items(), key=lambda item: item[0] != "attention"):
         if key == "attention" and isinstance(value, Mapping) and value and set(value) <= {"train", "decode"}:
             for part, inner in value.items():
                 yield f"attention.{part}", inner
@@ -246,33 +294,62 @@ def _typed(value: Any, kind: type, where: str) -> Any:
 _KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
+@frozen
+class _Range:
+    """What a number may be, in words, and whether a value is."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+_AT_LEAST_1 = _Range("it must be at least 1", lambda value: value >= 1)
+_NOT_NEGATIVE = _Range("it must not be negative", lambda value: value >= 0)
+_SHARE = _Range("it must lie between 0 and 1", lambda value: 0 <= value <= 1)
+_BETA = _Range("it must be at least 0 and below 1", lambda value: 0 <= value < 1)
+_EVERY = _Range("use a number of at least 1, or -1", lambda value: value >= 1 or value == -1)
+_MODE = _Range("use auto, on or off", lambda value: value in ("auto", "on", "off"))
+_AUTO_OR_OFF = _Range("use auto or off", lambda value: value in ("auto", "off"))
+_RANGES: Mapping[_Range, tuple[str, ...]] = {
+    _AT_LEAST_1: (
+        "log_every",
+        "tokenizer_threads",
+        "tokenizer_batch",
+        "buffer_documents",
+        "depth",
+        "aspect_ratio",
+        "head_dim",
+        "sequence_len",
+        "device_batch_size",
+        "total_batch_size",
+        "eval_tokens",
+        "cpp_eval_max_problems",
+    ),
+    _NOT_NEGATIVE: (
+        "seed",
+        "canary",
+        "kv_heads",
+        "embedding_lr",
+        "unembedding_lr",
+        "matrix_lr",
+        "scalar_lr",
+        "weight_decay",
+    ),
+    _SHARE: ("warmup_ratio", "warmdown_ratio", "final_lr_frac"),
+    _BETA: ("adam_beta1", "adam_beta2"),
+    _EVERY: ("eval_every", "sample_every", "cpp_eval_every", "save_every", "keep_checkpoints"),
+    _MODE: ("compile",),
+    _AUTO_OR_OFF: ("tuning",),
+}
+
+
 def _check(config: Config) -> None:
-    positive = {
-        "run.log_every": config.run.log_every,
-        "data.tokenizer_threads": config.data.tokenizer_threads,
-        "data.tokenizer_batch": config.data.tokenizer_batch,
-        "data.buffer_documents": config.data.buffer_documents,
-        "model.depth": config.model.depth,
-        "model.aspect_ratio": config.model.aspect_ratio,
-        "model.head_dim": config.model.head_dim,
-        "model.sequence_len": config.model.sequence_len,
-        "optim.device_batch_size": config.optim.device_batch_size,
-        "optim.total_batch_size": config.optim.total_batch_size,
-        "cadence.eval_tokens": config.cadence.eval_tokens,
-    }
-    for name, value in positive.items():
-        if value <= 0:
-            raise ConfigError(f"{name} is {value}; it must be at least 1.")
-    for name in ("eval_every", "sample_every", "cpp_eval_every", "save_every", "keep_checkpoints"):
-        value = getattr(config.cadence, name)
-        if value == 0 or value < -1:
-            raise ConfigError(f"cadence.{name} is {value}; use a number of at least 1, or -1.")
-    for name in ("warmup_ratio", "warmdown_ratio", "final_lr_frac"):
-        value = getattr(config.optim, name)
-        if not 0 <= value <= 1:
-            raise ConfigError(f"optim.{name} is {value}; it must lie between 0 and 1.")
-    if config.compute.compile not in ("auto", "on", "off"):
-        raise ConfigError(f"compute.compile is {config.compute.compile!r}; use auto, on or off.")
+    for section, attribute in fields():
+        name, value = f"{section}.{attribute.name}", getattr(getattr(config, section), attribute.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{name} is {value}; it must be a finite number.")
+        for allowed, keys in _RANGES.items():
+            if attribute.name in keys and not allowed.holds(value):
+                raise ConfigError(f"{name} is {value!r}; {allowed.words}.")
 
 
 def parse_value(text: str) -> Any:
@@ -285,7 +362,7 @@ def parse_value(text: str) -> Any:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """`section.key old -> new` for each value that differs between two `Config.to_dict()` tables."""
-    flat_old, flat_new = dict(_flatten(old)), dict(_flatten(new))
+    flat_old, flat_new = dict(flatten(old)), dict(flatten(new))
     missing = "(not set)"
     return [
         f"{key} {flat_old.get(key, missing)!r} -> {flat_new.get(key, missing)!r}"
@@ -294,9 +371,10 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """`section.key` and value of every leaf."""
     for key, value in table.items():
         if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

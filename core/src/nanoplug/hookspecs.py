@@ -42,7 +42,10 @@ def nanoplug_commands(group: click.Group) -> None:
 
 @hookspec
 def nanoplug_event(event: Mapping[str, Any]) -> None:
-    """Observe a run. `event["event"]` is `run_start`, `step`, `eval`, `sample`, `checkpoint` or `run_end`.
+    """Observe a run. `event["event"]` is `run_start`, `step`, `eval`, `sample`, `cpp`, `checkpoint` or `run_end`.
 
+    Those between the first and the last are the rows of `metrics.jsonl`. `run_start` has `step` (0, or that of the
+    checkpoint gone on from), `steps`, `receipt_sha256` and `config`; `run_end` has `steps`, `receipt_sha256`,
+    `summary` (as in `summary.json`, or None) and `error` (None, or what ended the run before its end).
     The mapping is read-only; an observer that raises is reported once and heard no more.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -30,7 +31,9 @@ COMMANDS: Mapping[str, Lazy] = {
     "data": Lazy("nanoplug.cli.data:data", "Make training shards from a tree of C++."),
     "plugins": Lazy("nanoplug.cli.plugins:plugins", "List, show and check what is installed."),
     "explain": Lazy("nanoplug.cli.explain:explain", "Say which backend would serve a request, and why."),
+    "bench": Lazy("nanoplug.cli.bench:bench", "Measure the backends of a kind against each other."),
     "verify": Lazy("nanoplug.cli.verify:verify", "Prove one backend against the laws of its kind."),
+    "new-plugin": Lazy("nanoplug.cli.new_plugin:new_plugin", "Write a plugin that passes its laws at once."),
 }
 _EXTRA_OF_MODULE = {
     **dict.fromkeys(("torch", "numpy", "pyarrow", "safetensors", "tomli_w", "matplotlib"), "train"),
@@ -93,6 +96,9 @@ class Cli(click.Group):
                 f"this command needs {error.name}, which is not installed.", todo=f"pip install 'nanoplug[{extra}]'"
             )
             raise Failure(missing) from error
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(128 + signal.SIGINT)
 
     def _added(self, ctx: click.Context) -> dict[str, click.Command]:
         """Commands of plugins, collected once; what is wrong with one is said on stderr."""

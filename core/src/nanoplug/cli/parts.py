@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
+from nanoplug.cli.say import say_line
 from nanoplug.config import Config
 from nanoplug.contracts import Attention, Device, Kernel, Tokenizer, TokenizerFactory, dtype_name
 from nanoplug.registry.catalogue import Catalogue
@@ -18,6 +20,7 @@ from nanoplug.registry.piece import Piece
 from nanoplug.registry.receipt import Receipt
 from nanoplug.registry.request import Request
 from nanoplug.registry.select import resolve
+from nanoplug.registry.tuning import Tuning
 from nanoplug.training.horizon import model_config
 
 if TYPE_CHECKING:
@@ -29,12 +32,20 @@ if TYPE_CHECKING:
 
 @frozen
 class Workshop:
-    """What is installed here and the machine it is on; resolves sites as a configuration asks."""
+    """What is installed here and the machine it is on; resolves sites as a configuration asks.
+
+    tuning: the times that `auto` may go by, or None.
+    """
 
     select: Mapping[str, str]
     options: Mapping[str, Mapping[str, Any]]
+    tuning: Tuning | None = None
     catalogue: Catalogue = field(factory=discover)
     machine: Machine = field(factory=Machine.here)
+
+    @classmethod
+    def of(cls, config: Config) -> Workshop:
+        return cls(config.select, config.options, Tuning() if config.run.tuning == "auto" else None)
 
     def resolve(self, site: str, request: Request, *, choice: str | None = None) -> Piece:
         return resolve(
@@ -45,6 +56,7 @@ class Workshop:
             choice=Choice.parse(choice or self.select[site]),
             request=request,
             options=self.options.get(site, {}),
+            tuning=self.tuning,
         )
 
     def receipt(self, pieces: list[Piece]) -> Receipt:
@@ -99,10 +111,14 @@ def resolve_model_parts(
     *,
     device: Device,
     compute_dtype: torch.dtype,
+    batch_size: int,
     segments: bool = False,
     train: bool = True,
 ) -> ModelParts:
-    """Attention for whole rows, attention with a cache, and kernels, for this model on this device."""
+    """Attention for whole rows, attention with a cache, and kernels, for this model on this device.
+
+    batch_size: rows of a micro-batch.
+    """
     finite = [window for window in model.windows() if 0 <= window < model.sequence_len - 1]
     asked = Request(device=device.type, dtype=dtype_name(compute_dtype))
     heads = evolve(
@@ -113,7 +129,15 @@ def resolve_model_parts(
         window=min(finite, default=None),
     )
     rows = evolve(heads, tokens=model.sequence_len, segments=segments or None, backward=train or None)
-    loss = evolve(asked, softcap=model.softcap is not None, reduction="mean", backward=train or None)
+    loss = evolve(
+        asked,
+        rows=batch_size * model.sequence_len,
+        width=model.n_embd,
+        vocabulary=model.padded_vocab_size,
+        softcap=model.softcap is not None,
+        reduction="mean",
+        backward=train or None,
+    )
     return ModelParts(
         attention=workshop.resolve("attention.train", rows),
         decode_attention=workshop.resolve("attention.decode", evolve(heads, cache=True)),
@@ -123,7 +147,7 @@ def resolve_model_parts(
 
 @frozen(kw_only=True)
 class RunParts:
-    """All that a run is made of, resolved and agreed, before anything is written."""
+    """All that a run is made of, resolved before anything is written."""
 
     workshop: Workshop
     device: Device
@@ -135,38 +159,51 @@ class RunParts:
 
 def resolve_run_parts(config: Config, console: Console) -> RunParts:
     """Resolve every site in the order in which one decides the next, and print a line for each."""
-    workshop = Workshop(config.select, config.options)
+    workshop = Workshop.of(config)
     device_piece, device = resolve_device(workshop)
+    with closed_on_error(device):
+        return _resolve_on(device_piece, device, workshop, config, console)
+
+
+@contextmanager
+def closed_on_error(device: Device) -> Iterator[None]:
+    """Lets go of the device if what is built on it fails."""
+    try:
+        yield
+    except BaseException:
+        device.close()
+        raise
+
+
+def _resolve_on(device_piece: Piece, device: Device, workshop: Workshop, config: Config, console: Console) -> RunParts:
     compute_dtype = device.compute_dtype(config.compute.precision)
     precision = f"{dtype_name(compute_dtype)} on fp32 masters"
     peak = device.peak_flops(compute_dtype)
     speed = f", {peak / 1e12:,.0f} TFLOP/s dense" if peak else ""
-    _say(console, device_piece, f"{device.name}, {device.rank + 1} of {device.world_size}, {precision}{speed}")
+    place = f"{device.name}, {device.rank + 1} of {device.world_size}"
+    say_line(console, f"{device_piece.line()} | {place}, {precision}{speed}")
     tokenizer_piece, tokenizer = resolve_tokenizer(workshop, Path(config.data.tokenizer_dir))
-    _say(console, tokenizer_piece, f"{tokenizer.vocab_size:,} tokens, fingerprint {tokenizer.fingerprint[:8]}…")
+    size = f"{tokenizer.vocab_size:,} tokens, fingerprint {tokenizer.fingerprint[:8]}…"
+    say_line(console, f"{tokenizer_piece.line()} | {size}")
     model = model_config(config, vocab_size=tokenizer.vocab_size)
     model_parts = resolve_model_parts(
-        workshop, model, device=device, compute_dtype=compute_dtype, segments=config.data.mask_documents
+        workshop,
+        model,
+        device=device,
+        compute_dtype=compute_dtype,
+        batch_size=config.optim.device_batch_size,
+        segments=config.data.mask_documents,
     )
     for piece in model_parts.pieces:
-        _say(console, piece)
-    receipt = workshop.receipt([device_piece, tokenizer_piece, *model_parts.pieces])
-    console.print(
-        f"{'receipt':<15} {receipt.sha256[:10]}… same on all {device.world_size} ranks", markup=False, highlight=False
-    )
+        say_line(console, piece.line())
     return RunParts(
         workshop=workshop,
         device=device,
         tokenizer=tokenizer,
         model=model,
         model_parts=model_parts,
-        receipt=receipt,
+        receipt=workshop.receipt([device_piece, tokenizer_piece, *model_parts.pieces]),
     )
-
-
-def _say(console: Console, piece: Piece, more: str = "") -> None:
-    line = piece.line() + (f" | {more}" if more else "")
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def build_model(

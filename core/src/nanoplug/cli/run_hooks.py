@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import frozen
 from rich.console import Console
 
+from nanoplug.cli.say import say_line
 from nanoplug.config import Config
 from nanoplug.contracts import Device, Tokenizer
 from nanoplug.data.eval_rows import EvalLoader
@@ -18,6 +19,7 @@ from nanoplug.training.checkpoint import Checkpoints
 from nanoplug.training.loop import Hooks
 from nanoplug.training.metrics import Metrics
 
+T = TypeVar("T")
 SAMPLE_TOKENS = 128
 SAMPLE_PROMPTS = (
     "#include <vector>\n\n// Returns the sum of all elements.\nint sum(const std::vector<int>& values) {",
@@ -41,6 +43,7 @@ class RunHooks:
     checkpoints: Checkpoints
     metrics: Metrics
     validation: EvalLoader
+    validation_digest: str
     receipt: str
     model_config: GPTConfig
     console: Console
@@ -61,6 +64,7 @@ class RunHooks:
                 "tokenizer": self.tokenizer.fingerprint,
                 "world_size": self.device.world_size,
                 "loader": loader_state,
+                "validation": self.validation_digest,
                 "metrics": self.metrics.state_dict(),
             },
         )
@@ -75,39 +79,43 @@ class RunHooks:
         from nanoplug.inference.completion import complete_text
         from nanoplug.inference.engine import Engine
 
-        def run() -> None:
+        def run() -> list[str]:
             engine = Engine(self.model, self.tokenizer, device=self.device)
-            for prompt in SAMPLE_PROMPTS:
-                (completion,) = complete_text(engine, prompt, max_tokens=SAMPLE_TOKENS, temperature=0.0)
-                self.metrics.sampled(step, prompt, completion)
+            return [
+                complete_text(engine, prompt, max_tokens=SAMPLE_TOKENS, temperature=0.0)[0] for prompt in SAMPLE_PROMPTS
+            ]
 
-        self._aside("sampling", step, run)
+        completions = self._aside("sampling", step, run)
+        if completions is not None:
+            for prompt, completion in zip(SAMPLE_PROMPTS, completions, strict=True):
+                self.metrics.sampled(step, prompt, completion)
 
     def cpp(self, step: int) -> None:
         from nanoplug.cli.cpp_completer import cpp_completer
-        from nanoplug.evaluation.cpp_evaluation import evaluate_cpp
+        from nanoplug.evaluation.cpp_evaluation import CppReport, evaluate_cpp
         from nanoplug.evaluation.cpp_problems import load_problems
         from nanoplug.evaluation.judge import Judge
         from nanoplug.inference.engine import Engine
 
-        def run() -> None:
+        def run() -> CppReport:
             engine = Engine(self.model, self.tokenizer, device=self.device)
             problems = load_problems()[: self.config.cadence.cpp_eval_max_problems]
-            report = evaluate_cpp(problems, cpp_completer(engine), Judge())
-            self.metrics.record(
-                "cpp", step, {"cpp_pass_rate": report.pass_rate, "cpp_compile_rate": report.compile_rate}
-            )
+            return evaluate_cpp(problems, cpp_completer(engine), Judge())
 
-        self._aside("C++ evaluation", step, run)
+        report = self._aside("C++ evaluation", step, run)
+        if report is not None:
+            rates = {"cpp_pass_rate": report.pass_rate, "cpp_compile_rate": report.compile_rate}
+            self.metrics.record("cpp", step, rates)
 
-    def _aside(self, what: str, step: int, run: Callable[[], None]) -> None:
-        """A failure of something beside the training is told and does not end it."""
+    def _aside(self, what: str, step: int, run: Callable[[], T]) -> T | None:
+        """A failure of something beside the training is told and does not end it; None stands for it."""
         training = self.model.training
         self.metrics.flush()
         try:
             self.model.eval()
-            run()
+            return run()
         except Exception as error:
-            self.console.print(f"{what} failed at step {step:,}: {type(error).__name__}: {error}", markup=False)
+            say_line(self.console, f"{what} failed at step {step:,}: {type(error).__name__}: {error}")
+            return None
         finally:
             self.model.train(training)

@@ -1,266 +1,234 @@
-"""One training run from a configuration: resolve the parts, enter the run folder, build, resume, train, report."""
+"""One training run from a configuration: resolve the parts, build, begin or go on in the run folder, train, report."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from rich.console import Console
 
-from nanoplug.cli.parts import RunParts, build_model, resolve_run_parts
+from nanoplug.cli.build_run import BuiltRun, build_run
+from nanoplug.cli.parts import RunParts, resolve_run_parts
 from nanoplug.cli.run_hooks import RunHooks
+from nanoplug.cli.say import say, say_line
 from nanoplug.config import Config
-from nanoplug.contracts import Device, Tokenizer
-from nanoplug.data.eval_rows import EvalLoader
-from nanoplug.data.loader import TrainLoader
+from nanoplug.contracts import dtype_name
 from nanoplug.data.prefetch import Prefetch
-from nanoplug.data.shards import split_shards
-from nanoplug.errors import CheckpointError, ConfigError
+from nanoplug.errors import ConfigError
 from nanoplug.model.flops import count_parameters, flops_per_token
-from nanoplug.model.weights import load_weights
-from nanoplug.optim.optimizers import build_optimizer
-from nanoplug.optim.settings import OptimSettings
 from nanoplug.registry.observers import observers
 from nanoplug.registry.receipt import Receipt
-from nanoplug.training.checkpoint import Checkpoint, Checkpoints
-from nanoplug.training.horizon import Plan, make_plan
 from nanoplug.training.loop import train
 from nanoplug.training.metrics import Metrics
 from nanoplug.training.progress import Progress
 from nanoplug.training.report import write_report
 from nanoplug.training.run_folder import RunFolder
-from nanoplug.training.sinks import TensorBoardSink, WandbSink
+from nanoplug.training.sinks import TensorBoardSink, WandbSink, require_installed
+
+Observer = Callable[[Mapping[str, Any]], None]
 
 
 def run_training(config: Config, out: Path, *, fresh: bool, accept_changes: bool, console: Console) -> None:
-    """Train in `out`, or go on there from the latest whole checkpoint. Prints what runs before it runs."""
-    for key in ("data", "tokenizer_dir"):
-        if not getattr(config.data, key):
-            raise ConfigError(f"data.{key} is not set.", todo=f"Give --{key.replace('_', '-')} or set it in the file.")
+    """Train in `out`, or go on there from the latest whole checkpoint. Prints what runs before it runs.
+
+    What is in `out` is touched only after everything has been found to fit.
+    """
+    config = _located(config)
+    require_installed(tensorboard=config.run.tensorboard, wandb=bool(config.run.wandb))
     parts = resolve_run_parts(config, console)
     folder = RunFolder(out)
     try:
-        parts.device.agree(parts.receipt.sha256, "receipt")
+        parts.device.agree(parts.receipt.agreement, "receipt")
+        say(console, "receipt", f"{parts.receipt.sha256[:10]}… same on all {parts.device.world_size} ranks")
         with folder.locked():
-            changed = folder.enter(
+            changed = folder.check(
                 config.to_dict(),
-                parts.receipt.to_json(),
                 receipt_changes=lambda old: Receipt.from_json(old).differences(parts.receipt),
                 fresh=fresh,
                 accept_changes=accept_changes,
             )
-            for line in changed:
-                console.print(f"changed         {line}", markup=False, highlight=False)
-            if (steps := folder.finished_at()) is not None:
-                console.print(
-                    f"{out} is finished: {steps:,} steps. --fresh starts over; {folder.report} says how it went."
-                )
+            if not fresh and not changed and (steps := folder.finished_at()) is not None:
+                say_line(console, f"{out} is finished: {steps:,} steps; {folder.report} says how it went.")
+                say_line(console, "--fresh starts over.")
                 return
-            _train_in(folder, config, parts, console)
+            checkpoints = folder.checkpoints(keep=config.cadence.keep_checkpoints)
+            built = build_run(config, parts, None if fresh else checkpoints)
+            folder.begin(config.to_dict(), parts.receipt.to_json(), fresh=fresh, changed=bool(changed))
+            checkpoints.tidy()
+            for line in changed:
+                say(console, "changed", line)
+            _train_in(folder, config, parts, built, console)
     finally:
         parts.device.close()
 
 
-def _train_in(folder: RunFolder, config: Config, parts: RunParts, console: Console) -> None:
-    device, tokenizer = parts.device, parts.tokenizer
-    plan = make_plan(
-        config,
-        world_size=device.world_size,
-        flops_per_token=flops_per_token(parts.model),
-        n_params=count_parameters(parts.model),
-    )
-    compute_dtype = device.compute_dtype(config.compute.precision)
-    device.seed(config.run.seed)
-    device.reset_peak_memory()
-    model = build_model(
-        parts.model, parts.model_parts, device, compute_dtype, recompute=config.compute.gradient_checkpointing
-    )
-    compiled = compiles(config, device)
-    optimizer = build_optimizer(model, optim_settings(config), compile=device.compile if compiled else None)
-    loader, validation = _loaders(config, tokenizer, device, plan)
-    checkpoints = folder.checkpoints(keep=config.cadence.keep_checkpoints)
-    resumed = _resume(checkpoints, parts, plan) if checkpoints.steps() else None
-    start_step = resumed.step if resumed else 0
-    if resumed:
-        load_weights(model, resumed.model)
-        optimizer.load_state_tensors(resumed.optimizer)
-        device.set_rng_state(resumed.random)
-        loader.load_state(resumed.state["loader"])
-        console.print(f"going on from step {start_step:,} of {plan.steps:,}")
-    else:
-        model.init_weights(config.run.seed)
-    _say_plan(console, parts, plan, loader, validation, compiled)
+def _located(config: Config) -> Config:
+    """The configuration with absolute folders, so that the run can be opened from anywhere."""
+    for key in ("data", "tokenizer_dir"):
+        if not getattr(config.data, key):
+            raise ConfigError(f"data.{key} is not set.", todo=f"Give --{key.replace('_', '-')} or set it in the file.")
+    absolute = {key: os.path.abspath(getattr(config.data, key)) for key in ("data", "tokenizer_dir")}
+    return evolve(config, data=evolve(config.data, **absolute))
 
-    with contextlib.ExitStack() as stack:
-        progress = Progress(plan.steps, start_step=start_step, console=console)
-        stack.callback(progress.close)
-        metrics = Metrics(
-            folder.metrics,
-            tokens_per_step=plan.tokens_per_step,
-            flops_per_token=flops_per_token(parts.model),
-            peak_flops=device.peak_flops(compute_dtype),
-            world_size=device.world_size,
-            log_every=config.run.log_every,
-            observers=[
-                progress,
-                *_sinks(config, folder, parts, start_step, stack),
-                observers(parts.workshop.catalogue),
-            ],
-        )
-        stack.callback(metrics.close)
-        if resumed:
-            metrics.load_state(resumed.state["metrics"])
-        loss_of = device.compile(model) if compiled else model
-        hooks = RunHooks(
-            config=config,
-            model=model,
-            loss_of=loss_of,
-            optimizer=optimizer,
-            device=device,
-            tokenizer=tokenizer,
-            checkpoints=checkpoints,
-            metrics=metrics,
-            validation=validation,
-            receipt=parts.receipt.to_json(),
-            model_config=parts.model,
-            console=console,
-        )
-        loader_state = resumed.state["loader"] if resumed else loader.state  # before a thread moves it on
-        batches = stack.enter_context(Prefetch(loader, depth=2 * plan.accumulate))
-        train(
-            loss_of,
-            batches,
-            optimizer,
-            device,
-            metrics,
-            plan,
-            hooks.as_hooks(),
-            start_step=start_step,
-            loader_state=loader_state,
-            check_targets_below=parts.model.vocab_size if config.compute.check else None,
-        )
-        device.synchronize()
-        metrics.flush()
-        peak_memory_bytes = device.peak_memory_bytes()
-    write_report(folder.path, peak_memory_bytes=peak_memory_bytes)
+
+def _train_in(folder: RunFolder, config: Config, parts: RunParts, built: BuiltRun, console: Console) -> None:
+    facts = _facts(config, parts, built)
+    _say_plan(console, parts, built)
+    tell = observers(parts.workshop.catalogue)
+    with _told(tell, folder, config, parts, built), _stop_explained(folder, built, console):
+        with contextlib.ExitStack() as stack:
+            progress = Progress(built.plan.steps, start_step=built.start_step, console=console)
+            stack.callback(progress.close)
+            sinks = _sinks(config, folder, parts, built.start_step, stack)
+            metrics = Metrics(
+                folder.metrics,
+                tokens_per_step=built.plan.tokens_per_step,
+                flops_per_token=flops_per_token(parts.model),
+                peak_flops=parts.device.peak_flops(built.compute_dtype),
+                world_size=parts.device.world_size,
+                log_every=config.run.log_every,
+                observers=[progress, *sinks, tell],
+            )
+            stack.callback(metrics.close)
+            if built.metrics_state:
+                metrics.load_state(built.metrics_state)
+            _train(config, parts, built, folder, metrics, console)
+            peak_memory_bytes = parts.device.peak_memory_bytes()
+        write_report(folder.path, peak_memory_bytes=peak_memory_bytes, facts=facts)
     _say_end(console, folder)
 
 
-def compiles(config: Config, device: Device) -> bool:
-    return config.compute.compile == "on" or (config.compute.compile == "auto" and device.compiles_by_default())
-
-
-def optim_settings(config: Config) -> OptimSettings:
-    optim = config.optim
-    return OptimSettings(
-        embedding_lr=optim.embedding_lr,
-        unembedding_lr=optim.unembedding_lr,
-        matrix_lr=optim.matrix_lr,
-        scalar_lr=optim.scalar_lr,
-        weight_decay=optim.weight_decay,
-        adam_beta1=optim.adam_beta1,
-        adam_beta2=optim.adam_beta2,
-        total_batch_tokens=optim.total_batch_size,
-        warmup_ratio=optim.warmup_ratio,
-        warmdown_ratio=optim.warmdown_ratio,
-        final_lr_frac=optim.final_lr_frac,
+def _train(
+    config: Config, parts: RunParts, built: BuiltRun, folder: RunFolder, metrics: Metrics, console: Console
+) -> None:
+    device = parts.device
+    loss_of = device.compile(built.model) if built.compiled else built.model
+    hooks = RunHooks(
+        config=config,
+        model=built.model,
+        loss_of=loss_of,
+        optimizer=built.optimizer,
+        device=device,
+        tokenizer=parts.tokenizer,
+        checkpoints=folder.checkpoints(keep=config.cadence.keep_checkpoints),
+        metrics=metrics,
+        validation=built.data.validation,
+        validation_digest=built.data.validation_digest,
+        receipt=parts.receipt.to_json(),
+        model_config=parts.model,
+        console=console,
     )
-
-
-def _loaders(config: Config, tokenizer: Tokenizer, device: Device, plan: Plan) -> tuple[TrainLoader, EvalLoader]:
-    train_shards, validation_shards = split_shards(Path(config.data.data))
-    both: dict[str, Any] = {
-        "batch_size": config.optim.device_batch_size,
-        "sequence_len": config.model.sequence_len,
-        "rank": device.rank,
-        "world_size": device.world_size,
-        "tokenizer_batch": config.data.tokenizer_batch,
-        "tokenizer_threads": config.data.tokenizer_threads,
-        "segments": config.data.mask_documents,
-    }
-    loader = TrainLoader(
-        train_shards,
-        tokenizer,
-        buffer_documents=config.data.buffer_documents,
-        split_documents=config.data.split_documents,
-        **both,
-    )
-    return loader, EvalLoader(validation_shards, tokenizer, max_tokens=plan.eval_tokens, **both)
-
-
-def _resume(checkpoints: Checkpoints, parts: RunParts, plan: Plan) -> Checkpoint:
-    checkpoint = checkpoints.load()
-    stored = checkpoint.state["model"]
-    if stored != parts.model.to_dict():
-        names = [key for key, value in parts.model.to_dict().items() if stored.get(key) != value]
-        raise CheckpointError(
-            f"checkpoint {checkpoint.folder} holds another model.",
-            details=[f"{name} {stored.get(name)} -> {parts.model.to_dict()[name]}" for name in names],
-            todo="Ask for the model that was trained, or start over with --fresh.",
+    with Prefetch(built.data.loader, depth=2 * built.plan.accumulate) as batches:
+        train(
+            loss_of,
+            batches,
+            built.optimizer,
+            device,
+            metrics,
+            built.plan,
+            hooks.as_hooks(),
+            start_step=built.start_step,
+            check_targets_below=parts.model.vocab_size if config.compute.check else None,
         )
-    if checkpoint.state["tokenizer"] != parts.tokenizer.fingerprint:
-        raise CheckpointError(
-            f"checkpoint {checkpoint.folder} was trained with another tokenizer:"
-            f" fingerprint {checkpoint.state['tokenizer'][:12]}, here {parts.tokenizer.fingerprint[:12]}.",
-            todo="Give the --tokenizer-dir that it was trained with, or start over with --fresh.",
-        )
-    if checkpoint.step > plan.steps:
-        raise CheckpointError(
-            f"the latest checkpoint is of step {checkpoint.step}, beyond the {plan.steps} steps asked for.",
-            todo="Ask for more steps, or start over with --fresh.",
-        )
-    return checkpoint
+    device.synchronize()
+
+
+@contextlib.contextmanager
+def _told(tell: Observer, folder: RunFolder, config: Config, parts: RunParts, built: BuiltRun) -> Iterator[None]:
+    """Observers hear when the run begins and how it ends; neither is a row of the metrics."""
+    steps = {"steps": built.plan.steps, "receipt_sha256": parts.receipt.sha256}
+    tell({"event": "run_start", "step": built.start_step, **steps, "config": config.to_dict()})
+    try:
+        yield
+    except BaseException as error:
+        tell({"event": "run_end", **steps, "summary": None, "error": f"{type(error).__name__}: {error}"})
+        raise
+    summary = json.loads(folder.summary.read_text(encoding="utf-8"))
+    tell({"event": "run_end", **steps, "summary": summary, "error": None})
+
+
+@contextlib.contextmanager
+def _stop_explained(folder: RunFolder, built: BuiltRun, console: Console) -> Iterator[None]:
+    """Ctrl-C says where the same command goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        saved = folder.checkpoints().steps()
+        where = f"goes on from step {saved[-1]:,}" if saved else "starts again from step 0: no checkpoint was due yet"
+        say_line(console, f"stopped. The same command, without --fresh, {where} of {built.plan.steps:,}.")
+        raise
 
 
 def _sinks(
     config: Config, folder: RunFolder, parts: RunParts, start_step: int, stack: contextlib.ExitStack
-) -> list[Callable[[Mapping[str, Any]], None]]:
+) -> list[Observer]:
     sinks: list[TensorBoardSink | WandbSink] = []
     if config.run.tensorboard:
         sinks.append(TensorBoardSink(folder.path / "tensorboard", start_step=start_step))
     if config.run.wandb:
-        sinks.append(
-            WandbSink(
-                config.run.wandb,
-                folder.path / "wandb",
-                config=config.to_dict(),
-                flops_per_token=flops_per_token(parts.model),
-            )
-        )
+        wandb = folder.path / "wandb"
+        flops = flops_per_token(parts.model)
+        sinks.append(WandbSink(config.run.wandb, wandb, config=config.to_dict(), flops_per_token=flops))
     for sink in sinks:
         stack.callback(sink.close)
     return list(sinks)
 
 
-def _say_plan(
-    console: Console, parts: RunParts, plan: Plan, loader: TrainLoader, validation: EvalLoader, compiled: bool
-) -> None:
-    n_params = count_parameters(parts.model)
+def _facts(config: Config, parts: RunParts, built: BuiltRun) -> dict[str, Any]:
+    """Further lines for the report's table of numbers."""
+    tokens = built.plan.steps * built.plan.tokens_per_step
+    n_params, flops = count_parameters(parts.model), flops_per_token(parts.model)
+    return {
+        "parameters": n_params,
+        "tokens per parameter": tokens / n_params,
+        "FLOPs per token": flops,
+        "FLOPs in total": f"{flops * tokens:.3e}",
+        "tokens per step": built.plan.tokens_per_step,
+        "micro-batches per step": built.plan.accumulate,
+        "devices": parts.device.world_size,
+        "precision": f"{dtype_name(built.compute_dtype)} on fp32 masters",
+        "compiled": "yes" if built.compiled else "no",
+        "warmup": f"{100 * config.optim.warmup_ratio:g} % of the steps",
+        "warmdown": f"{100 * config.optim.warmdown_ratio:g} % of the steps",
+        "learning rate at the end": f"{100 * config.optim.final_lr_frac:g} % of the full rate",
+    }
+
+
+def _say_plan(console: Console, parts: RunParts, built: BuiltRun) -> None:
+    plan, model, data = built.plan, parts.model, built.data
+    n_params = count_parameters(model)
     tokens = plan.steps * plan.tokens_per_step
-    model = parts.model
-    console.print(
-        f"model           {n_params:,} parameters: {model.n_layer} layers of width {model.n_embd},"
-        f" {model.n_head} heads, {flops_per_token(model):,} FLOPs a token, {'' if compiled else 'not '}compiled\n"
-        f"data            {loader.documents:,} training documents; validation on {validation.documents:,} documents,"
-        f" {validation.bytes:,} bytes\n"
-        f"plan            {plan.steps:,} steps of {plan.tokens_per_step:,} tokens ({plan.accumulate} micro-batches):"
+    if built.start_step:
+        say_line(console, f"going on from step {built.start_step:,} of {plan.steps:,}")
+    say(
+        console,
+        "model",
+        f"{n_params:,} parameters: {model.n_layer} layers of width {model.n_embd}, {model.n_head} heads,"
+        f" {flops_per_token(model):,} FLOPs a token, {'' if built.compiled else 'not '}compiled",
+    )
+    say(
+        console,
+        "data",
+        f"{data.loader.documents:,} training documents; validation on {data.validation.documents:,} documents,"
+        f" {data.validation.bytes:,} bytes",
+    )
+    say(
+        console,
+        "plan",
+        f"{plan.steps:,} steps of {plan.tokens_per_step:,} tokens ({plan.accumulate} micro-batches):"
         f" {tokens:,} tokens, {tokens / n_params:.2f} a parameter",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
     )
 
 
 def _say_end(console: Console, folder: RunFolder) -> None:
     summary = json.loads(folder.summary.read_text(encoding="utf-8"))
     first, last = summary["val_bpb_first"], summary["val_bpb"]
-    if first is not None and last is not None:
-        console.print(
-            f"validation      {first:.4f} -> {last:.4f} bits per byte ({100 * last / first:.1f} % of the first)",
-            markup=False,
-            highlight=False,
-        )
-    console.print(f"report          {folder.report}", markup=False, highlight=False, soft_wrap=True)
+    if first and last is not None:
+        share = 100 * last / first
+        say(console, "validation", f"{first:.4f} -> {last:.4f} bits per byte ({share:.1f} % of the first)")
+    say(console, "report", str(folder.report))

@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
-from nanoplug.config import SITES, Loaded, fields, load_config, parse_value, read_toml
+from nanoplug.config import SITES, Loaded, fields, flatten, load_config, parse_value, read_toml
 from nanoplug.errors import ConfigError
 
 
@@ -97,9 +96,7 @@ def train(
 
 
 def _print_config(loaded: Loaded) -> None:
-    table = Table("key", "value", "from", box=None, pad_edge=False)
-    for section, values in loaded.config.to_dict().items():
-        for key, value in values.items():
-            origin = loaded.origins.get(f"{section}.{key}", loaded.origins.get(f"options.{key}", "default"))
-            table.add_row(f"{section}.{key}", _shown(value), origin)
-    Console(soft_wrap=True).print(table)
+    rows = [(key, _shown(value), loaded.origins[key]) for key, value in flatten(loaded.config.to_dict())]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for key, value, origin in rows:
+        click.echo(f"{key:<{widths[0]}}  {value:<{widths[1]}}  {origin}")

@@ -2,8 +2,8 @@
 
 A folder holds `model.safetensors` (fp32 master weights by parameter name), `optimizer.safetensors`
 (`<parameter>/<state>`, full shapes), `random.safetensors` (random states by name), `receipt.json` and
-`state.json`, which is the index: format, step, model and run configuration, loader and metrics state, and
-for each other file its bytes and SHA-256.
+`state.json`, which is the index: format, step, model and run configuration, loader and metrics state, for each
+other file its bytes and SHA-256, and the SHA-256 of all that.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from nanoplug.errors import CheckpointError
-from nanoplug.whole_files import SUFFIX, new_folder, remove_leftovers
+from nanoplug.errors import CheckpointError, NanoplugError
+from nanoplug.whole_files import SUFFIX, full_disk_explained, new_folder, remove_leftovers
 
 FORMAT = 1
 _NAME = re.compile(r"step_(\d{6,})")
@@ -42,7 +42,7 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one run. keep: how many of the latest remain after a save; -1 keeps all."""
+    """The checkpoints of one run. keep: how many of the latest remain after `tidy`; -1 keeps all."""
 
     def __init__(self, folder: Path, *, keep: int = -1) -> None:
         self.folder = folder
@@ -67,8 +67,14 @@ class Checkpoints:
         receipt: str,
         state: Mapping[str, Any],
     ) -> Path:
-        """Write a whole checkpoint, then remove those beyond `keep`. A failed save leaves all others as they were."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Write a whole checkpoint, then `tidy`. A failed save leaves all others as they were.
+
+        Raises NanoplugError when the disk is full, and when a weight is not finite: from such weights nothing could
+        go on.
+        """
+        _require_finite(step, model)
+        with full_disk_explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.folder)
         target = self.path(step)
         with new_folder(target) as folder:
@@ -78,11 +84,21 @@ class Checkpoints:
             (folder / "receipt.json").write_text(receipt, encoding="utf-8")
             files = {path.name: _measure(path) for path in sorted(folder.iterdir())}
             index = {"format": FORMAT, "step": step, **state, "files": files}
+            index["sha256"] = _digest(index)
             (folder / "state.json").write_text(json.dumps(index, indent=1, allow_nan=False), encoding="utf-8")
+        self.tidy()
+        return target
+
+    def tidy(self) -> None:
+        """Remove what killed processes left, and checkpoints beyond `keep`. Only once the latest is known to be whole.
+
+        For the one process that trains here.
+        """
+        if self.folder.is_dir():
+            remove_leftovers(self.folder)
         if self.keep > 0:
             for old in self.steps()[: -self.keep]:
                 self._remove(old)
-        return target
 
     def load(self, step: int | None = None, *, tensors: tuple[str, ...] = _TENSOR_FILES) -> Checkpoint:
         """Read a checkpoint, the latest by default, after checking every byte of what is read.
@@ -111,15 +127,10 @@ class Checkpoints:
             raise self._damaged(folder, f"tensors cannot be read ({error})") from None
         return Checkpoint(step=step, folder=folder, state=state, **read)
 
-    def state(self, step: int | None = None) -> Mapping[str, Any]:
-        """`state.json` alone, of the latest step by default."""
-        return self.load(step, tensors=()).state
-
     def _index(self, folder: Path, step: int) -> dict[str, Any]:
         try:
             state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-            version, said = state["format"], state["step"]
-            files = set(state["files"])
+            version, said, files, digest = state["format"], state["step"], state["files"], state["sha256"]
         except FileNotFoundError:
             raise self._damaged(folder, "state.json is missing") from None
         except (OSError, ValueError, KeyError, TypeError):
@@ -129,7 +140,9 @@ class Checkpoints:
                 f"{folder} has format {version}; this nanoplug reads format {FORMAT}.",
                 todo="Use the nanoplug version that wrote it (receipt.json names it).",
             )
-        if said != step or not {f"{name}.safetensors" for name in _TENSOR_FILES} <= files:
+        if digest != _digest(state):
+            raise self._damaged(folder, "state.json has other content than was written")
+        if said != step or not {f"{name}.safetensors" for name in _TENSOR_FILES} <= set(files):
             raise self._damaged(folder, "state.json belongs to another folder")
         return dict(state)
 
@@ -155,6 +168,21 @@ class Checkpoints:
         doomed = self.folder / f".{self.path(step).name}.removed{SUFFIX}"
         self.path(step).rename(doomed)
         shutil.rmtree(doomed)
+
+
+def _require_finite(step: int, model: Mapping[str, Tensor]) -> None:
+    for name, tensor in model.items():
+        if not bool(tensor.isfinite().all()):
+            raise NanoplugError(
+                f"{name} is not finite after step {step - 1}; no checkpoint is written of that.",
+                todo="Earlier checkpoints are intact. Lower the learning rates, or use --precision fp32.",
+            )
+
+
+def _digest(index: Mapping[str, Any]) -> str:
+    """SHA-256 of the index but for its own `sha256`."""
+    rest = {key: value for key, value in index.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def _tensors(folder: Path, name: str) -> Path:

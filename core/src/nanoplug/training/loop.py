@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -24,8 +25,8 @@ _COLLECT_EVERY_STEPS = 5000
 class Hooks:
     """What happens between steps. Each takes the step; None is never called.
 
-    save: writes a checkpoint, given the loader's state. evaluate: validation, recorded by itself, as are
-    sample and cpp; an error in one of the last two is theirs to report, it does not end the run.
+    save: writes a checkpoint, given the loader's state after the batches so far. evaluate: validation, recorded by
+    itself, as are sample and cpp; an error in one of the last two is theirs to report, it does not end the run.
     """
 
     save: Callable[[int, Any], None]
@@ -44,52 +45,72 @@ def train(
     hooks: Hooks,
     *,
     start_step: int = 0,
-    loader_state: Any = None,
     check_targets_below: int | None = None,
 ) -> None:
     """Train from `start_step` to `plan.steps`.
 
     loss_of: the (compiled) model; (inputs_BT, targets_BT, segments_BT or None) -> mean loss in nats, fp32.
-    loader_state: the loader's state before the first batch of `start_step`.
     check_targets_below: the vocabulary size, to check each target at the price of a synchronisation.
     """
-    for step in range(start_step, plan.steps + 1):
-        # A checkpoint comes before whatever could fail; the one resumed from is there already.
-        if plan.saves(step) and step != start_step:
-            hooks.save(step, loader_state)
-        if plan.evaluates(step):
-            hooks.evaluate(step)
-        if hooks.cpp and plan.runs_cpp(step):
-            hooks.cpp(step)
-        if hooks.sample and plan.samples(step):
-            hooks.sample(step)
-        if step == plan.steps:
-            break
+    loader_state: Any = None
+    with _collecting_rarely() as collect:
+        for step in range(start_step, plan.steps + 1):
+            # A checkpoint comes before whatever could fail; the one resumed from is there already.
+            if plan.saves(step) and step != start_step:
+                hooks.save(step, loader_state)
+            if plan.evaluates(step):
+                hooks.evaluate(step)
+            if hooks.cpp and plan.runs_cpp(step):
+                hooks.cpp(step)
+            if hooks.sample and plan.samples(step):
+                hooks.sample(step)
+            if step == plan.steps:
+                break
 
-        optimizer.set_step(step, plan.steps)
-        loss = torch.zeros((), device=device.torch_device)
-        for _ in range(plan.accumulate):
-            with metrics.waiting_for_data():
-                batch = next(batches)
-            if check_targets_below is not None:
-                _check_targets(batch, check_targets_below)
-            segments_BT = None if batch.segments_BT is None else device.put(batch.segments_BT)
-            with device.step():
-                part = loss_of(device.put(batch.inputs_BT), device.put(batch.targets_BT), segments_BT)
-                (part / plan.accumulate).backward()
-            loss += part.detach() / plan.accumulate
-        loader_state = batch.state
-        device.reduce_gradients(optimizer.parameters)
-        optimizer.step()
-        optimizer.zero_grad()
-        metrics.stepped(step, device.sum_over_ranks(loss) / device.world_size, lr_factor=optimizer.lr_factor)
+            optimizer.set_step(step, plan.steps)
+            loss = torch.zeros((), device=device.torch_device)
+            for _ in range(plan.accumulate):
+                with metrics.waiting_for_data():
+                    batch = next(batches)
+                if check_targets_below is not None:
+                    _check_targets(batch, check_targets_below)
+                segments_BT = None if batch.segments_BT is None else device.put(batch.segments_BT)
+                with device.step():
+                    part = loss_of(device.put(batch.inputs_BT), device.put(batch.targets_BT), segments_BT)
+                    (part / plan.accumulate).backward()
+                loss += part.detach() / plan.accumulate
+                loader_state = batch.state
+            device.reduce_gradients(optimizer.parameters)
+            optimizer.step()
+            optimizer.zero_grad()
+            metrics.stepped(step, device.sum_over_ranks(loss) / device.world_size, lr_factor=optimizer.lr_factor)
+            collect()
 
-        if step == start_step:  # what lives now lives to the end; collection during a step costs a stall
+
+@contextmanager
+def _collecting_rarely() -> Iterator[Callable[[], None]]:
+    """Yields what is to be called after each step: what lives after the first is left alone, the rest seen rarely.
+
+    A collection in the midst of a step is a stall.
+    """
+    was_enabled, steps = gc.isenabled(), 0
+
+    def after_step() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 1:
             gc.collect()
             gc.freeze()
             gc.disable()
-        elif step % _COLLECT_EVERY_STEPS == 0:
+        elif steps % _COLLECT_EVERY_STEPS == 0:
             gc.collect()
+
+    try:
+        yield after_step
+    finally:
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
 
 
 def _check_targets(batch: Batch, vocab_size: int) -> None:
@@ -97,5 +118,5 @@ def _check_targets(batch: Batch, vocab_size: int) -> None:
     if low < -1 or high >= vocab_size:
         raise ContractError(
             f"targets reach from {low} to {high}; the vocabulary has ids 0 to {vocab_size - 1}, and -1 is ignored.",
-            todo="The data was tokenized with another tokenizer than --tokenizer-dir.",
+            todo="The tokenizer and the model disagree: --tokenizer-dir must be the one that the model was made for.",
         )

@@ -115,8 +115,8 @@ class Metrics:
     def evaluated(self, step: int, val_bpb: float, values: Mapping[str, Any] = MappingProxyType({})) -> None:
         """val_bpb: bits per byte on held-out text before step `step`. values: further columns of the row."""
         self.record("eval", step, {"val_bpb": val_bpb, **values})
-        self.val_bpb = val_bpb
-        self.min_val_bpb = val_bpb if self.min_val_bpb is None else min(val_bpb, self.min_val_bpb)
+        self.val_bpb = val_bpb if math.isfinite(val_bpb) else None
+        self.min_val_bpb = min((bpb for bpb in (self.val_bpb, self.min_val_bpb) if bpb is not None), default=None)
 
     def sampled(self, step: int, prompt: str, completion: str) -> None:
         self.record("sample", step, {"prompt": prompt, "completion": completion})
@@ -171,8 +171,9 @@ class Metrics:
         """Write what is pending and close the file."""
         self.flush()
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            with full_disk_explained(self.path):
+                file.close()
 
     def _read_losses(self) -> list[float]:
         values: list[float] = torch.stack([pending.loss.float() for pending in self._window.steps]).tolist()

@@ -24,18 +24,41 @@ _TRAIN_NAMES = {
 }
 
 
+def require_installed(*, tensorboard: bool, wandb: bool) -> None:
+    """Raises NanoplugError that says what to install, unless what is asked for can be imported."""
+    if tensorboard:
+        _summary_writer()
+    if wandb:
+        _wandb()
+
+
+def _summary_writer() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise NanoplugError(
+            f"TensorBoard was asked for and cannot be imported: {error}.",
+            todo="pip install 'nanoplug[tensorboard]', or drop --tensorboard.",
+        ) from error
+    return SummaryWriter
+
+
+def _wandb() -> Any:
+    try:
+        import wandb
+    except ImportError as error:
+        raise NanoplugError(
+            f"Weights & Biases was asked for and cannot be imported: {error}.",
+            todo="pip install 'nanoplug[wandb]', or drop --wandb.",
+        ) from error
+    return wandb
+
+
 class TensorBoardSink:
     """An observer that writes event files into `folder`. start_step: later steps from before are hidden."""
 
     def __init__(self, folder: Path, *, start_step: int = 0) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise NanoplugError(
-                f"TensorBoard was asked for and cannot be imported: {error}.",
-                todo="pip install 'nanoplug[tensorboard]', or drop --tensorboard.",
-            ) from error
-        self._writer = SummaryWriter(log_dir=str(folder), purge_step=start_step or None)
+        self._writer = _summary_writer()(log_dir=str(folder), purge_step=start_step or None)
 
     def __call__(self, row: Mapping[str, Any]) -> None:
         for name, value in dashboard_values(row).items():
@@ -56,13 +79,7 @@ class WandbSink:
     """
 
     def __init__(self, project: str, folder: Path, *, config: Mapping[str, Any], flops_per_token: int) -> None:
-        try:
-            import wandb
-        except ImportError as error:
-            raise NanoplugError(
-                f"Weights & Biases was asked for and cannot be imported: {error}.",
-                todo="pip install 'nanoplug[wandb]', or drop --wandb.",
-            ) from error
+        wandb = _wandb()
         folder.mkdir(parents=True, exist_ok=True)
         known = folder / "run_id"
         if not known.is_file():

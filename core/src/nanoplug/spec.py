@@ -29,6 +29,10 @@ def _names(value: str | Iterable[str]) -> frozenset[str]:
     return frozenset(_strings(value))
 
 
+def _strings_by_name(value: Mapping[str, str | Iterable[str]]) -> Mapping[str, tuple[str, ...]]:
+    return {name: _strings(strings) for name, strings in value.items()}
+
+
 @frozen(kw_only=True)
 class Needs:
     """What a backend requires of the machine. Every field is judged without importing the backend.
@@ -40,6 +44,7 @@ class Needs:
     compute_capability: version ranges of which the CUDA device must meet one, such as
         `">=8.0"` or `("==9.0", "==12.1")`; empty means any. Judged only on `cuda`.
     modules: top-level modules that must be importable (found, not imported).
+    any_module: top-level modules of which one must be importable; empty means none is needed.
     """
 
     distributions: tuple[str, ...] = field(default=(), converter=_strings)
@@ -48,6 +53,7 @@ class Needs:
     devices: tuple[str, ...] = field(default=(), converter=_strings)
     compute_capability: tuple[str, ...] = field(default=(), converter=_strings)
     modules: tuple[str, ...] = field(default=(), converter=_strings)
+    any_module: tuple[str, ...] = field(default=(), converter=_strings)
 
 
 @frozen(kw_only=True)
@@ -86,6 +92,8 @@ class AttentionSpec(Spec):
     compile_safe: no graph break under `torch.compile`.
     memory: extra memory of a training call, by class in T: `linear`, `chunk` (T x chunk) or `quadratic`.
     max_tokens: longest S that it serves, or None.
+    launches: by device type, regular expressions that a training step must each find in the name of an operator or
+        kernel that ran, for `train --audit`; without an entry for a device it cannot be audited there.
     """
 
     kind: ClassVar[str] = "attention"
@@ -102,6 +110,7 @@ class AttentionSpec(Spec):
     compile_safe: bool = False
     memory: str = "quadratic"
     max_tokens: int | None = None
+    launches: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_strings_by_name)
 
 
 @frozen(kw_only=True)
@@ -111,6 +120,7 @@ class KernelSpec(Spec):
     ops: of `KERNEL_OPS`. reference: it has all of them and serves those that another kernel lacks.
     softcap, reductions, backward: of `linear_cross_entropy` and `cross_entropy`.
     memory: what `linear_cross_entropy` holds at once: `logits` (N x V), `chunk` (rows x V) or `tile`.
+    launches: as of an attention backend, of `linear_cross_entropy`.
     """
 
     kind: ClassVar[str] = "kernel"
@@ -124,6 +134,7 @@ class KernelSpec(Spec):
     compile_safe: bool = False
     memory: str = "logits"
     reference: bool = False
+    launches: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_strings_by_name)
 
 
 @frozen(kw_only=True)

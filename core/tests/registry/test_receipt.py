@@ -51,7 +51,7 @@ def test_it_holds_all_of_a_piece_and_what_completes_it() -> None:
     assert [piece["site"] for piece in document["pieces"]] == ["attention.train", "kernel", "kernel.reference"]
     assert set(document["pieces"][0]) == {
         "site", "kind", "name", "id", "distribution", "version", "files_sha256", "options", "capabilities", "why",
-        "rejected", "providers",
+        "rejected", "tuning", "providers",
     }  # fmt: skip
     machine = Machine.here()
     assert document["torch"] == (machine.distribution("torch") or "")

@@ -111,13 +111,13 @@ def resolve_model_parts(
     *,
     device: Device,
     compute_dtype: torch.dtype,
-    batch_size: int,
+    batch_size: int | None = None,
     segments: bool = False,
     train: bool = True,
 ) -> ModelParts:
     """Attention for whole rows, attention with a cache, and kernels, for this model on this device.
 
-    batch_size: rows of a micro-batch.
+    batch_size: rows of a micro-batch, where the times of kernels are to count.
     """
     finite = [window for window in model.windows() if 0 <= window < model.sequence_len - 1]
     asked = Request(device=device.type, dtype=dtype_name(compute_dtype))
@@ -131,7 +131,7 @@ def resolve_model_parts(
     rows = evolve(heads, tokens=model.sequence_len, segments=segments or None, backward=train or None)
     loss = evolve(
         asked,
-        rows=batch_size * model.sequence_len,
+        rows=batch_size * model.sequence_len if batch_size else None,
         width=model.n_embd,
         vocabulary=model.padded_vocab_size,
         softcap=model.softcap is not None,

@@ -5,7 +5,7 @@ For comparisons at the sizes of a run. Laws hold backends against `attention_ora
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ def attention_exactly(
     for start in range(0, tokens, rows):
         chunk = slice(start, min(start + rows, tokens))
         with torch.set_grad_enabled(upstream_BTHD is not None):
-            output = _attend_chunk(*leaves, mask, chunk, rounded)
+            output = _attend_chunk(leaves, mask, chunk, rounded)
         outputs.append(output.detach())
         if upstream_BTHD is not None:
             found = torch.autograd.grad(output, leaves, upstream_BTHD[:, chunk].to(dtype))
@@ -49,9 +49,8 @@ def attention_exactly(
     return [output_BTHD] if upstream_BTHD is None else [output_BTHD, *sums]
 
 
-def _attend_chunk(
-    q_BTHD: Tensor, k_BSGD: Tensor, v_BSGD: Tensor, mask: Mask, chunk: slice, rounded: torch.dtype | None
-) -> Tensor:
+def _attend_chunk(leaves: Sequence[Tensor], mask: Mask, chunk: slice, rounded: torch.dtype | None) -> Tensor:
+    q_BTHD, k_BSGD, v_BSGD = leaves
     first = max(0, chunk.start - mask.window) if mask.window >= 0 else 0
     keys = slice(first, chunk.stop)
     q, k, v = q_BTHD[:, chunk], k_BSGD[:, keys], v_BSGD[:, keys]

@@ -72,7 +72,7 @@ def peak_bytes(call: Callable[[], object], device: str) -> int:
         torch.cuda.synchronize(device)
         del result
         return torch.cuda.max_memory_allocated(device) - before
-    with _native_stderr_closed(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+    with native_stderr_closed(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         result = call()
         del result
     events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
@@ -81,7 +81,7 @@ def peak_bytes(call: Callable[[], object], device: str) -> int:
 
 
 @contextmanager
-def _native_stderr_closed() -> Iterator[None]:
+def native_stderr_closed() -> Iterator[None]:
     """Some builds of torch log each start of the profiler to the process's stderr, below Python."""
     sys.stderr.flush()
     saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)

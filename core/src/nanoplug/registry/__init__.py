@@ -10,6 +10,7 @@ from nanoplug.registry.receipt import Receipt
 from nanoplug.registry.request import Request
 from nanoplug.registry.rows import Row, rows
 from nanoplug.registry.select import Resolver, resolve
+from nanoplug.registry.tuning import Tuning
 from nanoplug.registry.verdicts import Verdicts
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Request",
     "Resolver",
     "Row",
+    "Tuning",
     "Verdicts",
     "discover",
     "observers",

@@ -28,7 +28,7 @@ _HELD = (
     "capabilities",
     "providers",
 )
-_TOLD = ("why", "rejected")
+_TOLD = ("why", "rejected", "tuning")
 _ABSENT = "(none)"
 
 
@@ -36,7 +36,7 @@ _ABSENT = "(none)"
 class Receipt:
     """core, torch, python: versions. devices: product names. pieces: in order of site.
 
-    `sha256` is over all of that but why a piece was chosen and what was rejected.
+    `sha256` is over all of that but why a piece was chosen, by which measured times, and what was rejected.
     """
 
     core: str
@@ -95,6 +95,12 @@ class Receipt:
     def sha256(self) -> str:
         canonical = json.dumps(self._held(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @property
+    def agreement(self) -> str:
+        """What all ranks must have alike: `sha256`, and the measured times by which a piece was chosen, by site."""
+        chosen_by = [f"{piece['site']} {piece['tuning']}" for piece in self.pieces if piece["tuning"]]
+        return "\n".join([self.sha256, *chosen_by])
 
     def _held(self) -> dict[str, Any]:
         return {

@@ -23,7 +23,8 @@ class Request:
     """None means that the site does not care.
 
     device: type of device. dtype: of activations. window: -1 or None asks for none. tokens: longest T.
-    softcap: logits are capped. reduction: of the loss. ops: kernel functions that the backend itself must have.
+    rows, width, vocabulary: N, D and V of the loss. softcap: logits are capped. reduction: of the loss.
+    ops: kernel functions that the backend itself must have.
     """
 
     device: str | None = None
@@ -37,6 +38,9 @@ class Request:
     backward: bool | None = None
     noncausal: bool | None = None
     tokens: int | None = None
+    rows: int | None = None
+    width: int | None = None
+    vocabulary: int | None = None
     softcap: bool | None = field(default=None, converter=converters.optional(bool))
     reduction: str | None = None
     ops: frozenset[str] | None = field(default=None, converter=converters.optional(_names))
@@ -63,7 +67,7 @@ class Request:
 
 
 FIELDS = tuple(attribute.name for attribute in attrs.fields(Request))
-_INTEGERS = ("head_dim", "heads", "kv_heads", "window", "tokens")
+_INTEGERS = ("head_dim", "heads", "kv_heads", "window", "tokens", "rows", "width", "vocabulary")
 
 
 def tokens(text: str) -> Iterator[tuple[str, str | None]]:

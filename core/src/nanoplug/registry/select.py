@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from nanoplug.errors import NanoplugError, PluginError, nearest
 from nanoplug.registry import options as option_values
@@ -20,17 +20,23 @@ from nanoplug.registry.piece import Piece, capabilities
 from nanoplug.registry.probe import probe
 from nanoplug.registry.request import Request
 from nanoplug.registry.target import fault, files_sha256, resolve_target
+from nanoplug.registry.tuning import Timed, Tuning
 from nanoplug.registry.verdicts import Subject, Verdicts
 from nanoplug.spec import KERNEL_OPS, KINDS, KernelSpec, Spec
 
 
 @frozen
 class Candidate:
-    """reasons: why it cannot serve, empty if it can. rank: under `auto`, on the device asked for."""
+    """reasons: why it cannot serve, empty if it can. rank: under `auto`, on the device asked for.
+
+    timed: its measured time, if that decides the order. untimed: why measured times that are there do not.
+    """
 
     entry: Entry
     rank: int
     reasons: tuple[str, ...] = ()
+    timed: Timed | None = None
+    untimed: str = ""
 
     @property
     def ok(self) -> bool:
@@ -39,12 +45,16 @@ class Candidate:
 
 @frozen
 class Resolver:
-    """What a choice is made from. may_probe: backends without a verdict are loaded in a child first."""
+    """What a choice is made from. may_probe: backends without a verdict are loaded in a child first.
+
+    tuning: measured times, by which `auto` orders where they are of exactly what is ready; None: by rank alone.
+    """
 
     catalogue: Catalogue
     machine: Machine
     verdicts: Verdicts = field(factory=Verdicts)
     may_probe: bool = True
+    tuning: Tuning | None = None
 
     def candidates(self, kind: str, request: Request, choice: Choice | None = None) -> list[Candidate]:
         """Every backend of `kind`, in the order in which they are tried, judged by facts and remembered verdicts."""
@@ -53,9 +63,11 @@ class Resolver:
         choice = choice or Choice()
         device = request.device or self.machine.devices[0]
 
-        def order(candidate: Candidate) -> tuple[int, int, str]:
+        def order(candidate: Candidate) -> tuple[int, float, int, str]:
             places = [n for n, name in enumerate(choice.prefer) if candidate.entry.answers_to(name)]
-            return (min(places, default=len(choice.prefer)), -candidate.rank, candidate.entry.id)
+            # What cannot serve has no time and stays in front, so that it is seen to be passed over.
+            ms = candidate.timed.order if candidate.timed else 0.0
+            return (min(places, default=len(choice.prefer)), ms, -candidate.rank, candidate.entry.id)
 
         found = []
         for entry in self.catalogue.entries(kind):
@@ -64,7 +76,14 @@ class Resolver:
             if any(entry.answers_to(name) for name in choice.forbid):
                 reasons = ("forbidden by the choice", *reasons)
             found.append(Candidate(entry, entry.spec.rank_on.get(device, entry.spec.rank), reasons))
-        return sorted(found, key=order)
+        return sorted(self._timed(kind, request, found), key=order)
+
+    def _timed(self, kind: str, request: Request, found: list[Candidate]) -> list[Candidate]:
+        if self.tuning is None:
+            return found
+        ready = [candidate.entry for candidate in found if candidate.ok]
+        timed, unused = self.tuning.judge(kind, request, self.machine, ready)
+        return [evolve(one, timed=timed.get(one.entry.id), untimed=unused) for one in found]
 
     def reasons(self, entry: Entry, request: Request, *, by_id: bool = False) -> tuple[str, ...]:
         """Why `entry` cannot serve, from facts and remembered verdicts; nothing is loaded."""
@@ -86,21 +105,20 @@ class Resolver:
             return ()
         return (f"quarantined: {verdict.text}" if verdict.quarantines else verdict.text,)
 
-    def choose(self, kind: str, choice: Choice, request: Request) -> tuple[Entry, str, list[Candidate]]:
+    def choose(self, kind: str, choice: Choice, request: Request) -> tuple[Candidate, str, list[Candidate]]:
         """The backend that serves, why, and what was passed over; it has been loaded in a child once.
 
         Raises PluginError with every reason if a name cannot serve, or if nothing can.
         """
         candidates = self.candidates(kind, request, choice)
         if choice.name is not None:
-            entry = self._require(kind, choice.name, candidates)
-            return entry, "by name", []
+            return self._require(kind, choice.name, candidates), "by name", []
         passed_over: list[Candidate] = []
         for candidate in candidates:
             reasons = candidate.reasons or self._first_load(candidate.entry)
             if not reasons:
-                return candidate.entry, _why(candidate, choice, candidates), passed_over
-            passed_over.append(Candidate(candidate.entry, candidate.rank, reasons))
+                return candidate, _why(candidate, choice, candidates), passed_over
+            passed_over.append(evolve(candidate, reasons=reasons))
         raise PluginError(
             f"no {kind} can serve this request ({choice})." if candidates else f"no {kind} plugin is installed.",
             details=[*_lines(passed_over), *self._failed_plugins()],
@@ -113,13 +131,13 @@ class Resolver:
         probe([entry], self.machine, self.verdicts)
         return self.load_fault(entry)
 
-    def _require(self, kind: str, name: str, candidates: list[Candidate]) -> Entry:
+    def _require(self, kind: str, name: str, candidates: list[Candidate]) -> Candidate:
         named = [candidate for candidate in candidates if candidate.entry.answers_to(name)]
         if not named:
             raise self._unknown(kind, name, candidates)
         reasons = [(c.entry, reason) for c in named for reason in c.reasons or self._first_load(c.entry)]
         if not reasons and len(named) == 1:
-            return named[0].entry
+            return named[0]
         texts = list(dict.fromkeys(reason for _, reason in reasons))
         if len(named) > 1 and len(texts) > 1:
             texts = [f"{entry.id}: {reason}" for entry, reason in reasons]
@@ -169,14 +187,17 @@ def resolve(
     request: Request | None = None,
     options: Mapping[str, Any] | None = None,
     verdicts: Verdicts | None = None,
+    tuning: Tuning | None = None,
 ) -> Piece:
     """Choose the backend of `site` (by default the kind itself), load it with `options`, and say all about it.
 
+    tuning: measured times that `auto` may go by; they are of default options, so a site with options goes by rank.
     Raises PluginError with every reason if nothing can serve, for an unknown option, and if loading fails.
     """
-    resolver = Resolver(catalogue, machine, verdicts or Verdicts())
+    resolver = Resolver(catalogue, machine, verdicts or Verdicts(), tuning=None if options else tuning)
     choice, request = choice or Choice(), request or Request()
-    entry, why, passed_over = resolver.choose(kind, choice, request)
+    candidate, why, passed_over = resolver.choose(kind, choice, request)
+    entry = candidate.entry
     chosen = option_values.complete(entry.spec, options or {})
     backend = _load(entry, chosen)
     rejected = [(candidate.entry.id, candidate.reasons) for candidate in passed_over]
@@ -197,6 +218,7 @@ def resolve(
         capabilities=capabilities(entry.spec),
         why=why,
         rejected=tuple(rejected),
+        tuning=candidate.timed.sha256 if candidate.timed and not _is_asked_for(entry, choice) else "",
         providers=providers,
         completed_by=completed_by,
         backend=backend,
@@ -265,11 +287,20 @@ def _is_reference(spec: Spec) -> bool:
     return isinstance(spec, KernelSpec) and spec.reference
 
 
+def _is_asked_for(entry: Entry, choice: Choice) -> bool:
+    return any(entry.answers_to(name) for name in (choice.name, *choice.prefer) if name is not None)
+
+
 def _why(chosen: Candidate, choice: Choice, candidates: list[Candidate]) -> str:
-    if any(chosen.entry.answers_to(name) for name in choice.prefer):
+    if _is_asked_for(chosen.entry, choice):
         return f"preferred ({choice})"
-    fit = sum(candidate.ok for candidate in candidates)
-    return f"{choice}: rank {chosen.rank}, best of {fit} that fit"
+    fit = [candidate for candidate in candidates if candidate.ok]
+    if chosen.timed is None or chosen.timed.ms is None:
+        by_rank = f"{choice}: rank {chosen.rank}, best of {len(fit)} that fit"
+        return f"{by_rank}; {chosen.untimed}" if chosen.untimed else by_rank
+    others = [f"{one.entry.name} {one.timed.ms:.3g} ms" for one in fit if one.timed and one.timed.ms and one != chosen]
+    following = f", next {others[0]}" if others else ""
+    return f"{choice}: tuned on {chosen.timed.date}: {chosen.timed.ms:.3g} ms{following}"
 
 
 def _lines(candidates: Iterable[Candidate]) -> list[str]:

@@ -103,7 +103,7 @@ class Verdicts:
     def turn(self) -> Iterator[None]:
         """Only one process probes at a time; what the one before found is read first."""
         known = set(self._rows)
-        with _locked(self.path.with_suffix(".turn")) as waited:
+        with locked(self.path.with_suffix(".turn")) as waited:
             if waited:
                 self._rows.update({place: row for place, row in self._read().items() if place not in known})
             yield
@@ -113,7 +113,7 @@ class Verdicts:
         row = {"facts": dict(subject.facts), "verdict": attrs.asdict(verdict)}
         self._rows[subject.place] = row
         try:
-            with _locked(self.path.with_suffix(".lock")):
+            with locked(self.path.with_suffix(".lock")):
                 rows = self._read() | {subject.place: row}
                 write_text(self.path, json.dumps({"format": FORMAT, "verdicts": rows}, indent=1, sort_keys=True))
         except (OSError, NanoplugError) as error:
@@ -145,7 +145,7 @@ def installed() -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[bool]:
+def locked(path: Path) -> Iterator[bool]:
     """Holds an advisory lock; gives whether another process had it. Without such locks the last writer wins."""
     try:
         import fcntl

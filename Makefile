@@ -52,7 +52,7 @@ test-gpu:
 $(VENV)/.installed: constraints.txt $(PROJECTS)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch==2.13.0 hatchling editables
-	$(PIP) --no-build-isolation $(foreach package,$(DEFAULT),--editable ./$(package)) "nanoplug[default]"
+	$(PIP) --no-build-isolation --editable "./core[default]" $(foreach package,$(filter-out core,$(DEFAULT)),--editable ./$(package))
 	$(BIN)/nanoplug plugins list
 	@touch $@
 

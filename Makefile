@@ -17,8 +17,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 .PHONY: quickstart test lint bench docs new-plugin test-gpu clean
 
 ## Install into .venv, then train on real C++ and complete it. CORPUS=DIR uses your own source.
+# Threads that sleep while they wait leave the cores to a busy neighbour (LOG.md).
 quickstart: $(VENV)/.installed
-	$(BIN)/nanoplug quickstart $(if $(CORPUS),--corpus "$(CORPUS)")
+	OMP_WAIT_POLICY=passive $(BIN)/nanoplug quickstart $(if $(CORPUS),--corpus "$(CORPUS)")
 
 ## Lint, types and all tests, as CI runs them.
 test: lint

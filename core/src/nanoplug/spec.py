@@ -16,6 +16,7 @@ PROJECT = "nanoplug"
 ENTRY_POINT_GROUP = "nanoplug.plugins"
 KINDS = ("attention", "kernel", "tokenizer", "device")
 DTYPES = ("fp32", "bf16", "fp16")
+MEMORY_OF_KIND = {"attention": ("linear", "chunk", "quadratic"), "kernel": ("logits", "chunk", "tile")}
 KERNEL_OPS = ("linear_cross_entropy", "cross_entropy", "rms_norm", "rotary")
 
 hookimpl = pluggy.HookimplMarker(PROJECT)

@@ -45,7 +45,8 @@ def test_every_key_is_a_flag_and_reaches_its_section(run_here: Run, started: Any
             value = not default
             flags.append(f"--{name}" if value else f"--no-{name}")
         else:
-            other = {"compile": "on", "tuning": "off"}.get(attribute.name, f"{default}x") if isinstance(default, str) else 0.5
+            modes = {"compile": "on", "tuning": "off"}
+            other = modes.get(attribute.name, f"{default}x") if isinstance(default, str) else 0.5
             value = other if not isinstance(default, int) else 7
             flags += [f"--{name}", str(value)]
         expected[section][attribute.name] = value

@@ -25,3 +25,8 @@ def test_containers_of_head_sizes() -> None:
     assert _head_dims(range(16, 257, 16)) == "16..256 step 16"
     assert _head_dims({128, 64}) == [64, 128]
     assert _head_dims(Even()) == "Even"
+
+
+def test_launches_stay_apart_by_device() -> None:
+    spec = AttentionSpec(name="a", summary="", load="m:o", launches={"cuda": ("b", "a"), "cpu": "c"})
+    assert capabilities(spec)["launches"] == {"cpu": ["c"], "cuda": ["a", "b"]}

@@ -120,3 +120,12 @@ def test_an_edited_receipt_is_refused() -> None:
     del document["pieces"][0]["version"]
     with pytest.raises(CheckpointError, match="version"):
         Receipt.from_json(json.dumps(document))
+
+
+def test_ranks_agree_on_the_times_that_chose_and_a_run_goes_on_after_tuning() -> None:
+    tuned, again = (Receipt.of([evolve(FA3, tuning=mark * 64), TRITON]) for mark in "ab")
+    by_rank = Receipt.of([FA3, TRITON])
+    assert len({tuned.agreement, again.agreement, by_rank.agreement}) == 3
+    assert tuned.sha256 == again.sha256 == by_rank.sha256
+    assert tuned.differences(again) == []
+    assert Receipt.from_json(tuned.to_json()).agreement == tuned.agreement

@@ -126,7 +126,8 @@ def _contenders(
         except PluginError as error:
             if named is not None:
                 raise
-            say(f"left out: {name.partition(':')[2]}: {'; '.join(error.details) or error.message}")
+            first, *more = error.details or (error.message,)
+            say(f"left out: {name.partition(':')[2]}: {first}{f' (and {len(more)} more)' if more else ''}")
             continue
         (entry,) = catalogue.named(kind, piece.id)
         assert isinstance(entry.spec, (AttentionSpec, KernelSpec))

@@ -16,6 +16,7 @@ from nanoplug.cli.build_run import BuiltRun, build_run
 from nanoplug.cli.parts import RunParts, resolve_run_parts
 from nanoplug.cli.run_hooks import RunHooks
 from nanoplug.cli.say import say, say_line
+from nanoplug.cli.watch_run import audit_run, canary_around
 from nanoplug.config import Config
 from nanoplug.contracts import dtype_name
 from nanoplug.data.prefetch import Prefetch
@@ -58,6 +59,8 @@ def run_training(config: Config, out: Path, *, fresh: bool, accept_changes: bool
                 return
             checkpoints = folder.checkpoints(keep=config.cadence.keep_checkpoints)
             built = build_run(config, parts, None if fresh else checkpoints)
+            if config.compute.audit:
+                audit_run(config, parts, built, console)
             folder.begin(config.to_dict(), parts.receipt.to_json(), fresh=fresh, changed=bool(changed))
             checkpoints.tidy()
             for line in changed:
@@ -125,7 +128,7 @@ def _train(
     )
     with Prefetch(built.data.loader, depth=2 * built.plan.accumulate) as batches:
         train(
-            loss_of,
+            canary_around(loss_of, config, parts, built, console),
             batches,
             built.optimizer,
             device,

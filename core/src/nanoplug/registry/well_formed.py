@@ -12,7 +12,7 @@ import attrs
 from nanoplug.registry.catalogue import Problem
 from nanoplug.registry.request import DEVICE_TYPES
 from nanoplug.registry.versions import in_range, parse_range, parse_requirement
-from nanoplug.spec import API_VERSION, DTYPES, KERNEL_OPS, KernelSpec, Needs, Spec
+from nanoplug.spec import API_VERSION, DTYPES, KERNEL_OPS, MEMORY_OF_KIND, KernelSpec, Needs, Spec
 
 
 def api_problem(spec: Spec, distribution: str) -> tuple[Problem, ...]:
@@ -50,6 +50,9 @@ def faults(spec: Any) -> Iterator[str]:
     if head_dims is not None and not isinstance(head_dims, Container):
         yield f"head_dims {head_dims!r} must be a container of numbers, or None"
     yield from _launches(getattr(spec, "launches", {}))
+    memory = getattr(spec, "memory", None)
+    if memory is not None and memory not in MEMORY_OF_KIND[spec.kind]:
+        yield f"memory {memory!r} is unknown; use {', '.join(MEMORY_OF_KIND[spec.kind])}"
     if isinstance(spec, KernelSpec):
         for op in sorted(map(str, spec.ops - set(KERNEL_OPS))):
             yield f"op {op!r} is unknown; use {', '.join(KERNEL_OPS)}"

@@ -33,6 +33,7 @@ def nanoplug_attention() -> list[AttentionSpec]:
             deterministic=True,
             compile_safe=True,
             memory="chunk",
+            launches=dict.fromkeys(("cpu", "cuda", "mps"), r"nanoplug_attention_chunked::attend"),
             rank=10,
         )
     ]

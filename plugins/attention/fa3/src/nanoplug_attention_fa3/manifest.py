@@ -44,6 +44,7 @@ def nanoplug_attention() -> list[AttentionSpec]:
             noncausal=True,
             compile_safe=True,
             memory="linear",
+            launches={"cuda": r"FlashAttnFwdSm|flash_attn_3::fwd"},
             rank=80,
             load_limit_s=60.0,
         )

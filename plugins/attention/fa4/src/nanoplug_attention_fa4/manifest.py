@@ -29,6 +29,7 @@ def nanoplug_attention() -> list[AttentionSpec]:
             noncausal=True,
             compile_safe=True,
             memory="linear",
+            launches={"cuda": r"FlashAttentionForward|kernel_cutlass"},
             rank=75,
             load_limit_s=120.0,
         )

@@ -28,6 +28,7 @@ def nanoplug_attention() -> list[AttentionSpec]:
             noncausal=True,
             compile_safe=True,
             memory="linear",
+            launches={"cuda": r"flex_attention|triton_tem_fused"},
             rank=45,
         )
     ]

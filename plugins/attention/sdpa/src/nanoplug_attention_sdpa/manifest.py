@@ -37,6 +37,12 @@ def nanoplug_attention() -> list[AttentionSpec]:
             compile_safe=True,
             # Segments without a window go through a boolean (T, T) mask; everything else is linear in T.
             memory="quadratic",
+            # On CUDA the kernel of cuDNN, FlashAttention-2 or CUTLASS; plain products with a softmax are none of them.
+            launches={
+                "cpu": r"aten::_?scaled_dot_product",
+                "mps": r"aten::_?scaled_dot_product",
+                "cuda": r"sdpa|flash_fwd|fmha",
+            },
             rank=50,
         )
     ]

@@ -39,6 +39,7 @@ def nanoplug_kernel() -> list[KernelSpec]:
             deterministic=False,
             compile_safe=True,
             memory="tile",
+            launches={"cuda": (r"nanoplug_cce::", r"_cce_")},
             rank=20,
         )
     ]

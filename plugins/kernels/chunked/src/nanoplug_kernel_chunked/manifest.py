@@ -31,6 +31,7 @@ def nanoplug_kernel() -> list[KernelSpec]:
             deterministic=True,
             compile_safe=True,
             memory="chunk",
+            launches=dict.fromkeys(("cpu", "cuda", "mps"), r"nanoplug_chunked::"),
             rank=40,
         )
     ]

@@ -35,6 +35,7 @@ def nanoplug_kernel() -> list[KernelSpec]:
             deterministic=True,
             compile_safe=True,
             memory="chunk",
+            launches={"cuda": (r"nanoplug_liger::", r"liger_cross_entropy")},
             rank=30,
         )
     ]

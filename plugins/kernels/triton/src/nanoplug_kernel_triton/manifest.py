@@ -38,6 +38,7 @@ def nanoplug_kernel() -> list[KernelSpec]:
             deterministic=True,
             compile_safe=True,
             memory="chunk",
+            launches={"cuda": (r"nanoplug_triton::", r"(finish|softmax)_kernel")},
             rank=20,
             rank_on={"cuda": 60},
             load_limit_s=60.0,

@@ -1,4 +1,4 @@
-# The only commands to know: make quickstart | test | lint | bench | docs | new-plugin | test-gpu
+# The only commands to know: make quickstart | test | lint | bench | docs | new-plugin | test-xla | test-gpu
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -8,13 +8,16 @@ PACKAGES := $(patsubst %/pyproject.toml,%,$(PROJECTS))
 # What `nanoplug[default]` means; the tests install all packages.
 DEFAULT := core $(addprefix plugins/,attention/sdpa kernels/torch kernels/chunked tokenizers/bpe devices/cpu devices/cuda)
 SOURCES := $(wildcard core/src plugins/*/*/src)
+# Tested with torch_xla too, in an environment of its own.
+XLA := .venv-xla
+XLA_PACKAGES := core $(patsubst %/tests/xla,%,$(wildcard plugins/*/*/tests/xla))
 FAMILY := $(if $(filter attention,$(KIND)),attention,$(KIND)s)
 NEW_PLUGIN = $(or $(OUT),plugins/$(FAMILY)/$(NAME))
 EMPTY :=
 SPACE := $(EMPTY) $(EMPTY)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: quickstart test lint bench docs new-plugin test-gpu clean
+.PHONY: quickstart test lint bench docs new-plugin test-xla test-gpu clean
 
 ## Install into .venv, then train on real C++ and complete it. CORPUS=DIR uses your own source.
 # Threads that sleep while they wait leave the cores to a busy neighbour (LOG.md).
@@ -46,6 +49,10 @@ new-plugin: $(VENV)/.installed
 	$(PIP) --no-build-isolation --no-deps --editable "$$(cd "$(NEW_PLUGIN)" && pwd)"
 	$(BIN)/nanoplug verify $(KIND) $(NAME)
 
+## torch_xla on CPU devices, and the TPU's compiler: no TPU is used. Each file in a process of its own, as SPMD asks.
+test-xla: $(XLA)/.installed
+	for file in plugins/*/*/tests/xla/test_*.py; do OMP_NUM_THREADS=1 $(XLA)/bin/python -m pytest "$$file" || exit 1; done
+
 ## Everything that needs a GPU: laws, the training step, and what the registry costs. Uses the python3 that has torch.
 test-gpu:
 	bash benchmarks/on_gpu.sh
@@ -62,8 +69,17 @@ $(VENV)/.tested: $(VENV)/.installed
 	# CUDA builds of torch bring a triton of their own; the interpreter of any serves the tests on a CPU.
 	$(BIN)/python -c "import triton" 2>/dev/null || $(PIP) --no-deps triton
 	$(PIP) --no-deps liger-kernel cut-cross-entropy
+	# Pallas's interpreter.
+	$(PIP) "jax>=0.7.1 ; python_version >= '3.11'"
 	$(PIP) --no-build-isolation --no-deps $(foreach package,$(filter-out $(DEFAULT),$(PACKAGES)),--editable ./$(package))
 	@touch $@
 
+$(XLA)/.installed: constraints-xla.txt $(addsuffix /pyproject.toml,$(XLA_PACKAGES))
+	$(PYTHON) -m venv $(XLA)
+	$(XLA)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement constraints-xla.txt
+	$(XLA)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  $(foreach package,$(XLA_PACKAGES),--editable ./$(package))
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache site
+	rm -rf $(VENV) $(XLA) .mypy_cache .ruff_cache .pytest_cache site

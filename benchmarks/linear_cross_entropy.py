@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from nanoplug_kernel_torch.kernel import TorchKernel
 from nanoplug_kernel_triton.kernel import TritonKernel
 from torch import Tensor
 from torch.nn import functional as F
+
+from nanoplug.benching.timing import in_turn, stopwatch
 
 SOFTCAP, IGNORE = 15.0, -1
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -104,27 +105,6 @@ def exact_gradients(hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, row
     return [torch.cat([p for p in pieces if p is not None]) / count, gradient / count]
 
 
-def device_ms_in_turn(runs: list[Callable[[], None]], *, rounds: int, warmup: int) -> list[list[float]]:
-    """Times between CUDA events. The order is drawn anew for each round, so that none always follows the same other:
-    a GPU at its power limit runs slower after a hot neighbour.
-    """
-    for _ in range(warmup):
-        for run in runs:
-            run()
-    times: list[list[float]] = [[] for _ in runs]
-    order = random.Random(11)
-    for _ in range(rounds):
-        for index in order.sample(range(len(runs)), len(runs)):
-            began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            torch.cuda.synchronize()
-            began.record()
-            runs[index]()
-            ended.record()
-            torch.cuda.synchronize()
-            times[index].append(began.elapsed_time(ended))
-    return times
-
-
 def measure(shape: tuple[int, int, int], variants: dict[str, Loss], rounds: int, results: Path) -> list[dict[str, Any]]:
     rows, width, vocabulary = shape
     generator = torch.Generator("cuda").manual_seed(7)
@@ -151,7 +131,7 @@ def measure(shape: tuple[int, int, int], variants: dict[str, Loss], rounds: int,
         facts[name] = {**peak(run, hidden, weight), **errors(exact, hidden, weight)}
     del exact
     runs["three matrix products alone"] = products_alone(hidden.detach(), weight.detach())
-    times = device_ms_in_turn(list(runs.values()), rounds=rounds, warmup=2)
+    times = in_turn(list(runs.values()), stopwatch("cuda"), rounds=rounds, warmup=2)
     found = []
     for name, mine in zip(runs, times, strict=True):
         row = {"shape": f"N={rows} D={width} V={vocabulary}", "variant": name, "dtype": "bf16", "softcap": SOFTCAP}

@@ -1,0 +1,1 @@
+"""nanoplug attention through Pallas's flash and splash kernels, for TPUs by torch_xla."""

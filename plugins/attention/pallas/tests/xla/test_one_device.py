@@ -1,0 +1,37 @@
+"""The laws through torch_xla on one device, the kernels in Pallas's interpreter."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+os.environ.update(PJRT_DEVICE="CPU", JAX_PLATFORMS="cpu", TPU_SKIP_MDS_QUERY="1")
+
+import pytest
+import torch_xla.runtime as runtime
+from attrs import evolve
+from nanoplug_attention_pallas.attention import PallasAttention
+from nanoplug_attention_pallas.manifest import nanoplug_attention
+
+from nanoplug.conformance.attention_laws import LAWS
+from nanoplug.conformance.law import Law, Subject, verify
+
+# The others make inputs or compare in ways that XLA has not (boolean indices), or measure memory of other devices.
+SERVED = ("causal", "window", "grouped_heads", "segments", "large_scores", "gradients", "undeclared", "refusals")
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    runtime.global_runtime_device_count()  # the client has to be there before the first backward
+    spec = evolve(nanoplug_attention()[0], dtypes={"fp32"})
+    return Subject(kind="attention", name="pallas", spec=spec, backend=PallasAttention(), device="xla")
+
+
+@pytest.mark.parametrize("law", [law for law in LAWS if law.name in SERVED], ids=lambda law: law.name)
+@pytest.mark.usefixtures("interpreted_flash")
+def test_law(law: Law, subject: Subject, interpreter: Callable[[], Any]) -> None:
+    with interpreter():
+        outcomes = verify([law], subject)
+    assert not [f"{one.case}: {one.detail}" for one in outcomes if not one.ok]
+    assert not any(one.skipped for one in outcomes)

@@ -77,6 +77,9 @@ $(VENV)/.tested: $(VENV)/.installed
 $(XLA)/.installed: constraints-xla.txt $(addsuffix /pyproject.toml,$(XLA_PACKAGES))
 	$(PYTHON) -m venv $(XLA)
 	$(XLA)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement constraints-xla.txt
+	# torch_xla's wheel carries an older torchax, which lies over this one or under it, as pip happens to unpack them.
+	$(XLA)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --constraint constraints-xla.txt \
+	  --force-reinstall torchax
 	$(XLA)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 	  $(foreach package,$(XLA_PACKAGES),--editable ./$(package))
 	@touch $@

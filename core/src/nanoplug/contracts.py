@@ -68,9 +68,7 @@ class Attention(Protocol):
         """(B, T, H, D) from q (B, T, H, D) and k, v (B, S, G, D), S >= T. Differentiable if declared."""
         ...
 
-    def attend_cached(
-        self, q_BTHD: Tensor, k_BTGD: Tensor, v_BTGD: Tensor, cache: LayerCache, *, mask: Mask
-    ) -> Tensor:
+    def attend_cached(self, q_BTHD: Tensor, k_BTGD: Tensor, v_BTGD: Tensor, cache: LayerCache, *, mask: Mask) -> Tensor:
         """(B, T, H, D). Writes the T new keys of row b at [len_b, len_b + T); its query t sits at len_b + t.
 
         Raises ContractError before any write if `cache.longest + T` exceeds the capacity. Causal masks only.

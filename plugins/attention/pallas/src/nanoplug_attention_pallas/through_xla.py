@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from functools import cache
+
 import torch_xla.distributed.spmd as spmd
 import torch_xla.runtime as runtime
 from attrs import frozen
@@ -53,6 +56,7 @@ class ThroughXla:
     def splash(
         self, q_BHTD: Tensor, k_BGTD: Tensor, v_BGTD: Tensor, *, window: int, segments_BT: Tensor | None
     ) -> Tensor:
+        require_torchax()
         split = current_split() or alone()
         size = block(q_BHTD.shape[2])
         config = SplashAttentionConfig(
@@ -74,6 +78,22 @@ class ThroughXla:
         )
         output: Tensor = splash_attention(q_BHTD, k_BGTD, v_BGTD, config.to_json(), segments_BT)
         return output
+
+
+@cache
+def require_torchax() -> None:
+    """Raise PluginError unless torchax can be imported, without which torch_xla says that JAX is missing.
+
+    To be called when the XLA client is there: JAX must not be the first to take the TPU.
+    """
+    try:
+        importlib.import_module("torchax.interop")
+    except ImportError as error:
+        raise PluginError(
+            f"pallas: splash attention needs torchax, and importing it failed: {error}.",
+            todo="torch_xla's wheel carries an older one; lay the right one over it: "
+            "pip install --force-reinstall --no-deps torchax==0.0.7",
+        ) from error
 
 
 @frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +14,11 @@ import torch_xla.runtime as runtime
 from attrs import evolve
 from nanoplug_attention_pallas.attention import PallasAttention
 from nanoplug_attention_pallas.manifest import nanoplug_attention
+from nanoplug_attention_pallas.through_xla import require_torchax
 
 from nanoplug.conformance.attention_laws import LAWS
 from nanoplug.conformance.law import Law, Subject, verify
+from nanoplug.errors import PluginError
 
 # The others make inputs or compare in ways that XLA has not (boolean indices), or measure memory of other devices.
 SERVED = ("causal", "window", "grouped_heads", "segments", "large_scores", "gradients", "undeclared", "refusals")
@@ -26,6 +29,13 @@ def subject() -> Subject:
     runtime.global_runtime_device_count()  # the client has to be there before the first backward
     spec = evolve(nanoplug_attention()[0], dtypes={"fp32"})
     return Subject(kind="attention", name="pallas", spec=spec, backend=PallasAttention(), device="xla")
+
+
+def test_the_torchax_of_torch_xla_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchax.interop", None)
+    require_torchax.cache_clear()
+    with pytest.raises(PluginError, match="force-reinstall --no-deps torchax"):
+        require_torchax()
 
 
 @pytest.mark.parametrize("law", [law for law in LAWS if law.name in SERVED], ids=lambda law: law.name)

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+# A package of its own, tested where it is installed.
+collect_ignore = ["out_of_tree"]
+
 ROOT = Path(__file__).parent.parent
 LIGHT = ("pluggy", "attrs", "cattrs", "click", "rich", "tomli")
 HEAVY = ("torch", "numpy", "pytest", "pytest-timeout")

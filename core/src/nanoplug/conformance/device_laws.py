@@ -35,7 +35,7 @@ def _same(left: Iterable[Tensor], right: Iterable[Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
 
 
-def _close(got: Iterable[Tensor], expected: Iterable[Tensor], what: str, limit: float = 1e-3) -> Measured:
+def _close(got: Iterable[Tensor], expected: Iterable[Tensor], what: str, limit: float = 1e-4) -> Measured:
     """Largest difference, relative to the largest expected value; Broken beyond `limit`."""
     error = 0.0
     for left, right in zip(got, expected, strict=True):

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
+pytest_plugins = ["nanoplug.conformance.pytest_summary"]
+
 BACKEND = """
 class Backend:
     def __init__(self, **options):

@@ -71,3 +71,12 @@ def test_an_unknown_name_is_one_clear_sentence() -> None:
     assert done.exit_code == 1
     assert "there is no attention 'nobody'" in done.output
     assert "Traceback" not in done.output
+
+
+def test_bench_need_not_prove_again_what_was_verified(plugin_folder: object) -> None:
+    plugin_folder.add_backend("acme", "backward=True", backend=RIGHT)  # type: ignore[attr-defined]
+    shape = ["--shapes", "B=1,T=16,H=2,D=16", "--rounds", "1", "--device", "cpu", "--backends", "acme"]
+    assert CliRunner().invoke(cli, ["verify", "attention", "acme"]).exit_code == 0
+    done = CliRunner().invoke(cli, ["bench", "attention", *shape])
+    assert done.exit_code == 0, done.output
+    assert "verifying" not in done.output

@@ -150,8 +150,33 @@ def test_a_drifting_loss_stops_the_run() -> None:
 
     with pytest.raises(NanoplugError, match="kernel k drifts in watched step 0: loss off by"):
         _train(1, watched=1, kernel=Wrong())
-    with pytest.raises(NanoplugError, match="kernel k drifts in watched step 0: dhidden off by"):
-        _train(1, watched=1, kernel=WrongBackward())
+    for dtype in (torch.float32, torch.bfloat16):
+        with pytest.raises(NanoplugError, match="kernel k drifts in watched step 0: dhidden off by"):
+            _train(1, watched=1, kernel=WrongBackward(), dtype=dtype)
+
+
+def test_one_wrong_row_and_one_wrong_element_stop_the_run_in_bf16() -> None:
+    def spoiled(place: Any, factor: float) -> RightKernel:
+        class Spoil(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, x: Tensor) -> Tensor:
+                return x.clone()
+
+            @staticmethod
+            def backward(ctx: Any, slope: Tensor) -> Tensor:
+                slope = slope.clone()
+                slope[place] *= factor
+                return slope
+
+        class Wrong(RightKernel):
+            def linear_cross_entropy(self, hidden_ND: Tensor, *arguments: Any, **named: Any) -> Tensor:
+                return super().linear_cross_entropy(Spoil.apply(hidden_ND), *arguments, **named)
+
+        return Wrong()
+
+    for place, factor in ((slice(3, 4), 1.5), ((3, 2), -40.0)):
+        with pytest.raises(NanoplugError, match="kernel k drifts in watched step 0: dhidden off by"):
+            _train(1, watched=1, kernel=spoiled(place, factor), dtype=torch.bfloat16)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import asdict, frozen
 
 from nanoplug.benching.contender import Contender
-from nanoplug.conformance.kit import run_laws
+from nanoplug.conformance.kit import Report, run_laws
 from nanoplug.conformance.law import Subject
 from nanoplug.registry.target import files_sha256
 from nanoplug.whole_files import write_text
@@ -36,16 +36,23 @@ class Proofs:
 
     def of(self, contender: Contender, device: str, say: Callable[[str], None]) -> Proof:
         """What its laws say of a contender on `device`; `say` is told when they are run now."""
-        who = f"{contender.spec.kind} {contender.id} on {device} of {self.place}"
-        # The laws themselves are files of nanoplug.
-        facts = {**contender.made_of, "laws": files_sha256("nanoplug.conformance.kit:run_laws")}
-        known = self._read().get(who)
-        if known is not None and known["facts"] == facts:
+        kind = contender.spec.kind
+        known = self._read().get(self._who(kind, contender.id, device))
+        if known is not None and known["facts"] == _facts(contender.made_of):
             return Proof(**known["proof"])
-        say(f"verifying {contender.spec.kind} {contender.name} on {device}; what is found is remembered")
-        proof = _proven(contender, device)
-        self._record(who, {"facts": facts, "proof": asdict(proof)})
+        say(f"verifying {kind} {contender.name} on {device}; what is found is remembered")
+        subject = Subject(kind=kind, name=contender.name, spec=contender.spec, backend=contender.backend, device=device)
+        return self.record(run_laws(subject), id=contender.id, made_of=contender.made_of)
+
+    def record(self, report: Report, *, id: str, made_of: Mapping[str, str]) -> Proof:
+        """Remember what the laws said of backend `id`; made_of: its files and versions, by `tuning.made_of`."""
+        proof = _proof(report)
+        who = self._who(report.subject.kind, id, report.subject.device)
+        self._record(who, {"facts": _facts(made_of), "proof": asdict(proof)})
         return proof
+
+    def _who(self, kind: str, id: str, device: str) -> str:
+        return f"{kind} {id} on {device} of {self.place}"
 
     def _record(self, who: str, row: Mapping[str, object]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,15 +74,12 @@ class Proofs:
             return {}
 
 
-def _proven(contender: Contender, device: str) -> Proof:
-    subject = Subject(
-        kind=contender.spec.kind,
-        name=contender.name,
-        spec=contender.spec,
-        backend=contender.backend,
-        device=device,
-    )
-    report = run_laws(subject)
+def _facts(made_of: Mapping[str, str]) -> dict[str, str]:
+    # The laws themselves are files of nanoplug.
+    return {**made_of, "laws": files_sha256("nanoplug.conformance.kit:run_laws")}
+
+
+def _proof(report: Report) -> Proof:
     broken = [law.law.name for law in report.laws if law.failures]
     unproven = [law.law.name for law in report.laws if law.survived]
     if report.ok:

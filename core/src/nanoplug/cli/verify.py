@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nanoplug.base_folder import base_folder
+from nanoplug.benching.shapes import SHAPE_OF_KIND
 from nanoplug.spec import KINDS
 
 if TYPE_CHECKING:
@@ -39,8 +41,22 @@ def verify(kind: str, name: str, device: str | None, as_json: bool) -> None:
         click.echo(f"{'law':<24}{'cases':>6}  {'worst error':>11}  {'limit':>9}  {'wrong rejected':>14}  status")
         report = run_laws(subject, _echo)
         click.echo(summary(report))
+    if kind in SHAPE_OF_KIND:
+        _remember(report, name)
     if not report.ok:
         sys.exit(1)
+
+
+def _remember(report: Report, name: str) -> None:
+    """So that `nanoplug bench` need not prove it again."""
+    from nanoplug.benching.proof import Proofs
+    from nanoplug.registry import Machine, discover
+    from nanoplug.registry.tuning import made_of, place
+
+    machine, subject = Machine.here(), report.subject
+    for entry in discover().named(subject.kind, name):
+        proofs = Proofs(base_folder() / "bench" / "proofs.json", place(machine, subject.device))
+        proofs.record(report, id=entry.id, made_of=made_of(entry, machine))
 
 
 def document(report: Report) -> dict[str, Any]:

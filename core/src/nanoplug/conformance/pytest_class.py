@@ -8,7 +8,7 @@ class TestAcme(AttentionLaws):
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -16,6 +16,7 @@ import pytest
 import nanoplug
 from nanoplug.conformance.kit import laws_for, subject_for
 from nanoplug.conformance.law import Law, Outcome, Subject, survivors, verify
+from nanoplug.conformance.pytest_summary import PROPERTY
 from nanoplug.errors import NanoplugError
 
 SHOWN_FAILURES = 12
@@ -57,11 +58,14 @@ class Laws:
         if broken:
             pytest.fail(describe(law, broken, len(outcomes)), pytrace=False)
 
-    def test_law_rejects_wrong(self, law: Law) -> None:
+    def test_law_rejects_wrong(self, law: Law, record_property: Callable[[str, object], None]) -> None:
         """The law tells each of its deliberately wrong implementations from a right one, here and now."""
-        passed = survivors(law, self.subject())
+        subject = self.subject()
+        passed = survivors(law, subject)
         if passed:
             pytest.fail(f"law {law.name!r} lets wrong implementations pass: {', '.join(passed)}", pytrace=False)
+        if law.wrong and any(True for _ in law.cases(subject)):
+            record_property(PROPERTY, (self.kind, law.name, self.backend, [wrong.name for wrong in law.wrong]))
 
 
 class AttentionLaws(Laws):

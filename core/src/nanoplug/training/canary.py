@@ -14,8 +14,8 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from nanoplug.conformance.attention_calls import CEILING_ROUNDED, FLOOR_ROUNDED, GRADIENT_LIMIT_FP32, LIMIT_FP32
-from nanoplug.conformance.measure import full_precision, nearer_than_twice, normal
+from nanoplug.conformance.attention_calls import FLOOR_ROUNDED, GRADIENT_LIMIT_FP32, LIMIT_FP32
+from nanoplug.conformance.measure import full_precision, normal
 from nanoplug.conformance.on_device import attention_exactly, loss_exactly
 from nanoplug.contracts import Attention, Kernel, LayerCache, Mask, Reduction, dtype_name
 from nanoplug.errors import ContractError, NanoplugError
@@ -24,25 +24,30 @@ from nanoplug.model.gpt import GPT
 ROWS = 2
 # What rounding the inputs of products to TF32 (11 bits) may cost, in units of the largest element.
 _LIMIT_TF32 = 2.0**-9
+# In bf16 and fp16, against the plain operation's own error: of the tensor's norm, in which drift shows and roundings
+# average out, and of the one element that is furthest off, where some roundings more add up in good kernels too.
+_NORM_FACTOR, _NORM_FLOOR, _NORM_CEILING = 4, 2.0**-10, 2e-2
+_ELEMENT_FACTOR = 8
 
 LossOf = Callable[..., Tensor]
 
 
 @frozen(kw_only=True)
 class Finding:
-    """A comparison: who computed what, how far it was off at most, and how far it may be, in its own unit."""
+    """A comparison: who computed what, how far it was off, and how far it may be, in the unit that `of` names."""
 
     who: str
     what: str
     error: float
     limit: float
+    of: str = ""
 
     @property
     def share(self) -> float:
         return self.error / self.limit if self.limit else 0.0
 
     def __str__(self) -> str:
-        return f"{self.what} off by {self.error:.2g}, limit {self.limit:.2g}"
+        return f"{self.what} off by {self.error:.2g}{self.of}, limit {self.limit:.2g}"
 
 
 class Canary:
@@ -154,9 +159,8 @@ class WatchedAttention:
         for name, g, p, e in zip(("output", "dq", "dk", "dv"), got, plain, exact, strict=True):
             fp32_limit = LIMIT_FP32 if name == "output" else GRADIENT_LIMIT_FP32
             size = max(1.0, float(e.abs().max()))
-            limit = min(_limit(q_BTHD, p, e, size, fp32_limit), CEILING_ROUNDED * size)
-            what = f"layer {layer} {name}"
-            self.found(Finding(who=f"attention {self.name}", what=what, error=_worst(g, e), limit=limit))
+            for finding in _compared(f"attention {self.name}", f"layer {layer} {name}", g, p, e, size, fp32_limit):
+                self.found(finding)
         return got[0]
 
     def attend_cached(self, q_BTHD: Tensor, k_BTGD: Tensor, v_BTGD: Tensor, cache: LayerCache, *, mask: Mask) -> Tensor:
@@ -200,8 +204,9 @@ class WatchedKernel:
         for name, g, p, e in zip(("loss", "dhidden", "dweight"), got, plain, exact, strict=True):
             fp32_limit = LIMIT_FP32 if name == "loss" else GRADIENT_LIMIT_FP32
             size = float(e.abs().max())
-            limit = _limit(hidden_ND, p, e, max(1.0, size) if name == "loss" else size, fp32_limit)
-            self.found(Finding(who=f"kernel {self.name}", what=name, error=_worst(g, e), limit=limit))
+            size = max(1.0, size) if name == "loss" else size
+            for finding in _compared(f"kernel {self.name}", name, g, p, e, size, fp32_limit, rounded=rounded):
+                self.found(finding)
         return got[0]
 
 
@@ -209,16 +214,40 @@ def _wider(x: Tensor) -> torch.dtype:
     return torch.float64 if x.dtype == torch.float32 else torch.float32
 
 
-def _limit(inputs: Tensor, plain: Tensor, exact: Tensor, size: float, fp32_limit: float) -> float:
-    """The kit's limits, in units of `size`, the largest element; fp32 products of a GPU may be set to TF32."""
-    if inputs.dtype != torch.float32:
-        floor = FLOOR_ROUNDED[dtype_name(inputs.dtype)] * size
-        return nearer_than_twice(_worst(plain, exact), floor=floor)
-    in_tf32 = inputs.is_cuda and torch.get_float32_matmul_precision() != "highest"
-    return (_LIMIT_TF32 if in_tf32 else fp32_limit) * size
+def _compared(
+    who: str,
+    what: str,
+    got: Tensor,
+    plain: Tensor,
+    exact: Tensor,
+    size: float,
+    fp32_limit: float,
+    rounded: torch.dtype | None = None,
+) -> list[Finding]:
+    """size: the unit of limits for single elements. rounded: dtype of the inputs where `got` is fp32 all the same.
+
+    fp32 products of a GPU may be set to TF32.
+    """
+    find = partial(Finding, who=who, what=what)
+    dtype = rounded or got.dtype
+    if dtype == torch.float32:
+        in_tf32 = got.is_cuda and torch.get_float32_matmul_precision() != "highest"
+        return [find(error=_worst(got, exact), limit=(_LIMIT_TF32 if in_tf32 else fp32_limit) * size)]
+    floor = FLOOR_ROUNDED[dtype_name(dtype)] * size
+    limit = min(_NORM_FACTOR * _off(plain, exact) + _NORM_FLOOR, _NORM_CEILING)
+    return [
+        find(error=_worst(got, exact), limit=_ELEMENT_FACTOR * _worst(plain, exact) + floor),
+        find(error=_off(got, exact), limit=limit, of=" of its norm"),
+    ]
 
 
 def _worst(got: Tensor, want: Tensor) -> float:
     """Largest absolute difference, on the device; infinite where `got` is NaN or infinite."""
     difference = (got.to(want.dtype) - want).abs()
     return float(torch.nan_to_num(difference, nan=torch.inf, posinf=torch.inf).max())
+
+
+def _off(got: Tensor, want: Tensor) -> float:
+    """||got - want|| / ||want||."""
+    size = float(want.norm())
+    return float((got.to(want.dtype) - want).norm()) / size if size else 0.0

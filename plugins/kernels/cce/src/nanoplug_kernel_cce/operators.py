@@ -1,9 +1,10 @@
-"""The library's three kernels as custom operators: `torch.compile` calls them and does not look inside.
+"""Two of the library's kernels as custom operators: `torch.compile` calls them and does not look inside.
 
 The library's own entry looks for the rows with a target on the host (a synchronisation) and divides by their number,
 which may be 0. Here every row is computed, and rows without a target get the loss 0 and the upstream gradient 0.
-Two more faults of the library are made good: its capped softmax counts the columns that fill up the last tile, and its
-weight gradient is summed over all tiles of rows in the dtype of the inputs.
+Three more faults of the library are made good: its capped softmax counts the columns that fill up the last tile, its
+kernel for the targets' logits rounds each product to the dtype of the inputs, and its weight gradient is summed over
+all tiles of rows in that dtype.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import triton
 from cut_cross_entropy import tl_autotune
 from cut_cross_entropy.cce_backward import cce_backward_kernel
 from cut_cross_entropy.cce_lse_forward import cce_lse_forward_kernel
-from cut_cross_entropy.indexed_dot import indexed_neg_dot_forward_kernel
 from torch import Tensor
 from torch.library import custom_op
 
@@ -49,12 +49,17 @@ def each_row(
     ordered = filter_eps is not None
     result = cce_lse_forward_kernel(hidden_ND, weight_VD, None, softcap=softcap, return_logit_avg=ordered)
     lse_N, mean_logit_V = result if ordered else (result, hidden_ND.new_empty(0))
-    # the cap is applied here: the library's is a compiled function of its own
-    negative_N = indexed_neg_dot_forward_kernel(hidden_ND, weight_VD, safe_N, False, None, None, torch.float32)
+    target_N = _target_logits(hidden_ND, weight_VD, safe_N, pass_rows)
     if softcap is not None:
-        negative_N = softcap * torch.tanh(negative_N / softcap)
+        target_N = softcap * torch.tanh(target_N / softcap)
         lse_N = _without_filling(lse_N, -weight_VD.shape[0] % VOCABULARY_TILE, softcap)
-    return torch.where(valid_N, negative_N + lse_N, 0.0), lse_N, mean_logit_V.argsort().to(torch.int32)
+    return torch.where(valid_N, lse_N - target_N, 0.0), lse_N, mean_logit_V.argsort().to(torch.int32)
+
+
+def _target_logits(hidden_ND: Tensor, weight_VD: Tensor, safe_N: Tensor, pass_rows: int) -> Tensor:
+    """(N,) fp32 logits of the targets, before the cap."""
+    parts = (slice(start, start + pass_rows) for start in range(0, max(1, hidden_ND.shape[0]), pass_rows))
+    return torch.cat([(hidden_ND[rows].float() * weight_VD[safe_N[rows]].float()).sum(-1) for rows in parts])
 
 
 def _without_filling(lse_N: Tensor, columns: int, softcap: float) -> Tensor:

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PROJECTS := core/pyproject.toml $(wildcard plugins/*/*/pyproject.toml)
 PACKAGES := $(patsubst %/pyproject.toml,%,$(PROJECTS))
 # What `nanoplug[default]` means; the tests install all packages.
-DEFAULT := core $(addprefix plugins/,attention/sdpa kernels/torch kernels/chunked tokenizers/bpe devices/cpu devices/cuda)
+DEFAULT := core $(addprefix plugins/,attention/sdpa kernels/torch kernels/chunked tokenizers/cpp tokenizers/bpe devices/cpu devices/cuda)
 SOURCES := $(wildcard core/src plugins/*/*/src)
 # Tested with torch_xla too, in an environment of its own.
 XLA := .venv-xla
@@ -69,6 +69,8 @@ $(VENV)/.tested: $(VENV)/.installed
 	# CUDA builds of torch bring a triton of their own; the interpreter of any serves the tests on a CPU.
 	$(BIN)/python -c "import triton" 2>/dev/null || $(PIP) --no-deps triton
 	$(PIP) --no-deps liger-kernel cut-cross-entropy
+	# The engine of `nanoplug data index` for many machines, on one here.
+	$(PIP) ray
 	# Pallas's interpreter.
 	$(PIP) "jax>=0.7.1 ; python_version >= '3.11'"
 	$(PIP) --no-build-isolation --no-deps $(foreach package,$(filter-out $(DEFAULT),$(PACKAGES)),--editable ./$(package))

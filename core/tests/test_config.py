@@ -108,6 +108,10 @@ def test_an_unknown_key_lists_those_that_there_are() -> None:
         ("save_every", -2),
         ("keep_checkpoints", 0),
         ("compile", "maybe"),
+        ("fim_rate", 1.1),
+        ("fim_spm_rate", -0.5),
+        ("fim_function_rate", 2.0),
+        ("fim_structured_rate", -0.1),
     ],
 )
 def test_values_out_of_range(key: str, value: Any) -> None:
@@ -115,8 +119,19 @@ def test_values_out_of_range(key: str, value: Any) -> None:
     assert refused({}, {key: value}).startswith(f"{section}.{key} is {value!r}; ")
 
 
+def test_shares_of_the_same_documents() -> None:
+    pairs = {"fim_pairs": "p.jsonl"}
+    text = refused({"data": pairs}, {"fim_rate": 0.6, "fim_structured_rate": 0.5})
+    assert text.startswith("data: fim_rate 0.6 and fim_structured_rate 0.5 are more than 1 together.")
+    text = refused({}, {"fim_structured_rate": 0.5})
+    assert text.startswith("data.fim_structured_rate is 0.5, but data.fim_pairs is not set.")
+    for split in (0.1, 0.3, 0.7, 0.9):
+        load_config({"data": pairs}, {"fim_rate": split, "fim_structured_rate": round(1 - split, 1)})
+
+
 def test_values_at_the_edge_of_their_range() -> None:
     flags = {"log_every": 1, "kv_heads": 0, "matrix_lr": 0, "warmup_ratio": 1.0, "save_every": -1, "eval_every": 1}
+    flags["warmdown_ratio"] = 0
     config = load_config({}, flags).config
     assert config.optim.matrix_lr == 0.0
     assert type(config.optim.matrix_lr) is float

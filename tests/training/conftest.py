@@ -64,7 +64,7 @@ def data(corpus: Path) -> Path:
 @pytest.fixture(scope="session")
 def tokenizer(data: Path) -> Path:
     folder = data.parent / "tokenizer"
-    nanoplug("tokenizer", "train", "--data", data, "--vocab-size", 300, "--out", folder)
+    nanoplug("tokenizer", "train", "--data", data, "--vocab-size", 300, "--out", folder, "--tokenizer", "bpe")
     return folder
 
 

@@ -74,7 +74,20 @@ def half_run(run: Path) -> Path:
 def other_tokenizer(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("other") / "tokenizer"
     with pytest.raises(SystemExit):
-        main(["tokenizer", "train", "--data", str(data), "--vocab-size", "320", "--out", str(folder)])
+        main(
+            [
+                "tokenizer",
+                "train",
+                "--tokenizer",
+                "bpe",
+                "--data",
+                str(data),
+                "--vocab-size",
+                "320",
+                "--out",
+                str(folder),
+            ]
+        )
     return folder
 
 
@@ -97,7 +110,7 @@ def test_no_data_no_tokenizer_no_shards(train: Train, tmp_path: Path, data: Path
     run = tmp_path / "run"
     says(train(run, data=None), "data.data is not set", "--data")
     says(train(run, tokenizer_dir=None), "data.tokenizer_dir is not set", "--tokenizer-dir")
-    says(train(run, data=tmp_path / "empty"), "holds 0 parquet shard(s)", "nanoplug data build")
+    says(train(run, data=tmp_path / "empty"), "holds 0 shard(s)", "nanoplug data build")
     says(train(run, data=tmp_path / "missing"), "missing is not a folder", "nanoplug data build")
     says(train(run, tokenizer_dir=tmp_path / "empty"), "so no whole tokenizer", "nanoplug tokenizer train")
     binary = shutil.copytree(data, tmp_path / "binary")

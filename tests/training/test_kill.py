@@ -20,7 +20,7 @@ from nanoplug.training.metrics import read_rows
 
 DRIVER = Path(__file__).with_name("killed_runs.py")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-TIMES = ("step_ms", "tokens_per_s", "mfu", "data_stall_share", "elapsed_s")
+TIMES = ("step_ms", "tokens_per_s", "mfu", "data_stall_share", "data_stall_s", "elapsed_s")
 SUMMARY = ("steps", "tokens", "train_loss_first", "train_loss_last", "val_bpb_first", "val_bpb", "receipt_sha256")
 # Rows are written in threes, so that a kill also meets steps that are not written yet.
 FLAGS = {"steps": 40, "save_every": 4, "eval_every": 8, "keep_checkpoints": 3, "log_every": 3, "precision": "fp32"}

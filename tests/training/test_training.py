@@ -23,7 +23,7 @@ from nanoplug.optim.settings import OptimSettings
 from nanoplug.training.checkpoint import Checkpoints
 from nanoplug.training.metrics import read_rows
 
-TIMES = ("step_ms", "tokens_per_s", "mfu", "data_stall_share", "elapsed_s")
+TIMES = ("step_ms", "tokens_per_s", "mfu", "data_stall_share", "data_stall_s", "elapsed_s")
 Train = Callable[..., Any]
 
 

@@ -5,9 +5,8 @@ Key names are unique over all sections, so that `[model] depth = 12` is `--depth
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import attrs
 from attrs import define, field, frozen
 
 from nanoplug.errors import ConfigError, nearest
+from nanoplug.ranges import check_values
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -39,13 +39,21 @@ class RunConfig:
 
 @frozen(kw_only=True)
 class DataConfig:
-    data: str = _key("", "Folder of parquet shards with a `text` column; the last one is for validation.")
+    data: str = _key("", "Folder of shards: parquet with a `text` column, or tokens; val* or the last validates.")
     tokenizer_dir: str = _key("", "Folder of a trained tokenizer.")
     tokenizer_threads: int = _key(4, "Threads that tokenize ahead.")
+    tokenizer_workers: int = _key(0, "Processes that tokenize ahead in place of threads; 0 is none.")
     tokenizer_batch: int = _key(128, "Documents tokenized together.")
+    stream: bool = _key(False, "Also train on shards that come into the folder, until a file _COMPLETE is there.")
+    stream_poll_s: float = _key(30.0, "Seconds between looks for such shards.")
     buffer_documents: int = _key(1000, "Documents that packing chooses from.")
     split_documents: bool = _key(True, "Cut documents longer than a row into several; without it they are cropped.")
     mask_documents: bool = _key(False, "Attention sees only the own document; needs a backend with segments.")
+    fim_rate: float = _key(0.0, "Share of documents split for filling in the middle.")
+    fim_spm_rate: float = _key(0.5, "Share of those with the suffix before the prefix.")
+    fim_function_rate: float = _key(0.0, "Share of those whose middle is a brace block, where there is one.")
+    fim_structured_rate: float = _key(0.0, "Share of documents in whose place a docstring pair comes.")
+    fim_pairs: str = _key("", "JSONL file of docstring pairs: docstring, signature, body.")
 
 
 @frozen(kw_only=True)
@@ -294,62 +302,15 @@ def _typed(value: Any, kind: type, where: str) -> Any:
 _KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
-@frozen
-class _Range:
-    """What a number may be, in words, and whether a value is."""
-
-    words: str
-    holds: Callable[[Any], bool]
-
-
-_AT_LEAST_1 = _Range("it must be at least 1", lambda value: value >= 1)
-_NOT_NEGATIVE = _Range("it must not be negative", lambda value: value >= 0)
-_SHARE = _Range("it must lie between 0 and 1", lambda value: 0 <= value <= 1)
-_BETA = _Range("it must be at least 0 and below 1", lambda value: 0 <= value < 1)
-_EVERY = _Range("use a number of at least 1, or -1", lambda value: value >= 1 or value == -1)
-_MODE = _Range("use auto, on or off", lambda value: value in ("auto", "on", "off"))
-_AUTO_OR_OFF = _Range("use auto or off", lambda value: value in ("auto", "off"))
-_RANGES: Mapping[_Range, tuple[str, ...]] = {
-    _AT_LEAST_1: (
-        "log_every",
-        "tokenizer_threads",
-        "tokenizer_batch",
-        "buffer_documents",
-        "depth",
-        "aspect_ratio",
-        "head_dim",
-        "sequence_len",
-        "device_batch_size",
-        "total_batch_size",
-        "eval_tokens",
-        "cpp_eval_max_problems",
-    ),
-    _NOT_NEGATIVE: (
-        "seed",
-        "canary",
-        "kv_heads",
-        "embedding_lr",
-        "unembedding_lr",
-        "matrix_lr",
-        "scalar_lr",
-        "weight_decay",
-    ),
-    _SHARE: ("warmup_ratio", "warmdown_ratio", "final_lr_frac"),
-    _BETA: ("adam_beta1", "adam_beta2"),
-    _EVERY: ("eval_every", "sample_every", "cpp_eval_every", "save_every", "keep_checkpoints"),
-    _MODE: ("compile",),
-    _AUTO_OR_OFF: ("tuning",),
-}
-
-
 def _check(config: Config) -> None:
-    for section, attribute in fields():
-        name, value = f"{section}.{attribute.name}", getattr(getattr(config, section), attribute.name)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{name} is {value}; it must be a finite number.")
-        for allowed, keys in _RANGES.items():
-            if attribute.name in keys and not allowed.holds(value):
-                raise ConfigError(f"{name} is {value!r}; {allowed.words}.")
+    for section in SECTIONS:
+        check_values(section, attrs.asdict(getattr(config, section)))
+    data = config.data
+    if data.fim_structured_rate and not data.fim_pairs:
+        raise ConfigError(
+            f"data.fim_structured_rate is {data.fim_structured_rate}, but data.fim_pairs is not set.",
+            todo="Give --fim-pairs FILE, or set fim_structured_rate to 0.",
+        )
 
 
 def parse_value(text: str) -> Any:

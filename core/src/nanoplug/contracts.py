@@ -298,6 +298,29 @@ def check_loss(
         raise ContractError(f"{backend}: softcap is {softcap}; it must be positive, or None.")
 
 
+def check_text(backend: str, text: object) -> None:
+    """Raise ContractError unless `text` is bytes, or a string that UTF-8 can hold. For tokenizers to call first."""
+    if isinstance(text, bytes):
+        return
+    if not isinstance(text, str):
+        raise ContractError(f"{backend}: encode takes str or bytes; got {type(text).__name__}.")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ContractError(
+            f"{backend}: the string has a lone surrogate at position {error.start}, which no UTF-8 can hold.",
+            todo="Pass bytes, or clean the string first.",
+        ) from None
+
+
+def check_batch(backend: str, texts: object, threads: int) -> None:
+    """Raise ContractError unless `texts` are many, and there is a thread to encode them on."""
+    if isinstance(texts, (str, bytes)):
+        raise ContractError(f"{backend}: encode_batch takes a sequence of texts; got one {type(texts).__name__}.")
+    if threads < 1:
+        raise ContractError(f"{backend}: threads is {threads}; it must be at least 1.")
+
+
 def dtype_name(dtype: torch.dtype) -> str:
     """`fp32`, `bf16` or `fp16`; any other dtype under torch's own name."""
     full = str(dtype).removeprefix("torch.")

@@ -144,6 +144,7 @@ class TokenizerSpec(Spec):
 
     lossless: `decode_bytes(encode(x)) == x` for every byte string. chat / fim: whether its special
     tokens cover conversations and fill-in-the-middle. trainable: whether `train` is there.
+    imports: names of files that others made and `load` opens, alone or in a folder, such as `tokenizer.json`.
     """
 
     kind: ClassVar[str] = "tokenizer"
@@ -152,6 +153,7 @@ class TokenizerSpec(Spec):
     trainable: bool = False
     chat: bool = False
     fim: bool = False
+    imports: tuple[str, ...] = field(default=(), converter=_strings)
 
 
 @frozen(kw_only=True)

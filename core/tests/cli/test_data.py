@@ -68,4 +68,4 @@ def test_nothing_to_train_on(tmp_path: Path, content: bytes) -> None:
 def test_showing_what_is_no_data(tmp_path: Path) -> None:
     done = run("show", tmp_path)
     assert done.exit_code == 1
-    assert "holds 0 parquet" in done.output
+    assert "holds 0 shard(s)" in done.output

@@ -119,7 +119,10 @@ def test_bpb(run_that_types: RunThatTypes, monkeypatch: pytest.MonkeyPatch) -> N
             yield SimpleNamespace(inputs_BT=row_BT, targets_BT=row_BT, segments_BT=None)
 
     monkeypatch.setattr("nanoplug.data.eval_rows.EvalLoader", Loader)
-    monkeypatch.setattr("nanoplug.data.shards.split_shards", lambda folder: ([], [folder / "last"]))
+    monkeypatch.setattr(
+        "nanoplug.data.shards.split_shards",
+        lambda folder, *, validation: ([], [folder / name for name in validation or ["its own"]]),
+    )
     scored = SimpleNamespace(bpb=1.5, nats=2 * math.log(2), bytes=2, tokens=2)
     monkeypatch.setattr("nanoplug.evaluation.bits_per_byte.bits_per_byte", lambda *_: scored)
     asked.config = SimpleNamespace(
@@ -132,7 +135,7 @@ def test_bpb(run_that_types: RunThatTypes, monkeypatch: pytest.MonkeyPatch) -> N
     assert (made["max_tokens"], made["sequence_len"], made["shards"]) == (99, 4096, [Path("d/last")])
     assert asked.closed == [True]
     assert "val bpb 1.5000" in call("bpb", "--run", "r", "--tokens", "5", "--data", "other").stdout
-    assert (made["max_tokens"], made["shards"]) == (5, [Path("other/last")])
+    assert (made["max_tokens"], made["shards"]) == (5, [Path("other/its own")])
     scored.bytes = 0
     with pytest.raises(DataError, match="no byte"):
         call("bpb", "--run", "r")

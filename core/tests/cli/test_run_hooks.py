@@ -39,7 +39,7 @@ class Bench:
             "device": SimpleNamespace(rng_state=lambda: {"cpu": torch.get_rng_state()}, world_size=1),
             "tokenizer": SimpleNamespace(fingerprint="f1", bytes_per_token=[1]),
             "validation": "validation batches",
-            "validation_digest": "v1",
+            "validation_state": {"shards": ["val.parquet"], "digest": "v1"},
             "receipt": "{}",
             "model_config": GPTConfig(),
             "console": Console(file=self.said, width=20),
@@ -66,7 +66,8 @@ def test_a_checkpoint_holds_all_that_a_run_goes_on_from(bench: Bench) -> None:
     assert set(saved.optimizer) == {"weight/m"}
     assert set(saved.random) == {"cpu"}
     state = saved.state
-    assert (state["loader"], state["tokenizer"], state["validation"]) == ({"position": 3}, "f1", "v1")
+    assert (state["loader"], state["tokenizer"]) == ([{"position": 3}], "f1")
+    assert state["validation"] == {"shards": ["val.parquet"], "digest": "v1"}
     assert state["config"]["model"]["depth"] == 3
     assert GPTConfig.from_dict(state["model"]) == GPTConfig()
     assert state["metrics"]["val_bpb"] == 2.0

@@ -1,4 +1,4 @@
-"""Held with the tokenizer family that `auto` chooses here."""
+"""Held with the kit's reference tokenizer as the family that `auto` chooses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(words_family: str, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained") / "tokenizer"
     done = run("train", "--data", data, "--vocab-size", 400, "--out", out, "--json")
     assert done.exit_code == 0, done.output
@@ -78,12 +78,18 @@ def test_the_validation_shard_is_not_trained_on(folder: Path, data: Path, tmp_pa
     assert trained["fingerprint"] == json.loads(run("inspect", folder, "--json").stdout)["fingerprint"]
 
 
+def test_help_names_every_command() -> None:
+    shown = run("--help").stdout
+    for name in ("train", "import", "encode", "decode", "inspect", "show-conversation", "verify"):
+        assert name in shown
+
+
 def test_what_goes_wrong(folder: Path, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     for arguments, message in (
-        (("train", "--data", tmp_path, "--vocab-size", 400, "--out", out), "holds 0 parquet"),
+        (("train", "--data", tmp_path, "--vocab-size", 400, "--out", out), "at least two are"),
         (("train", "--data", data, "--vocab-size", 10, "--out", out), "vocab_size is 10"),
-        (("train", "--data", data, "--vocab-size", 10**6, "--out", out), "Ask for at most"),
+        (("train", "--data", data, "--vocab-size", 10**6, "--out", out), "are needed"),
         (("train", "--data", data, "--vocab-size", 400, "--out", out, "--tokenizer", "nosuch"), "nosuch"),
         (("train", "--data", data, "--vocab-size", 400, "--out", out, "--option", "nosuch=1"), "nosuch"),
         (("train", "--data", data, "--vocab-size", 400, "--out", out, "--option", "nosuch"), "KEY=VALUE"),

@@ -2,37 +2,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from nanoplug.conformance.tokenizer_reference import ReferenceTokenizer
-from nanoplug.data.documents import DocumentStream, Position, bos_id, tokenize
+from nanoplug.data.deal import Deal, Position
+from nanoplug.data.documents import DocumentStream
 from nanoplug.data.packing import Packable
-from nanoplug.data.shards import open_shards
+from nanoplug.data.rendering import PlainRendering
+from nanoplug.data.source import Source
+from nanoplug.data.tasks import RenderText
 from nanoplug.errors import ContractError, DataError
 
 MakeShards = Callable[..., list[Path]]
 
 
-def stream(paths: list[Path], tokenizer: ReferenceTokenizer, **settings: Any) -> DocumentStream:
-    defaults = {"rank": 0, "world_size": 1, "row_tokens": None, "tokenizer_batch": 3, "tokenizer_threads": 1}
-    return DocumentStream(open_shards(paths), tokenizer, **{**defaults, **settings})
-
-
-def test_every_document_is_led_by_bos(tokenizer: ReferenceTokenizer) -> None:
-    empty, some = tokenize(tokenizer, ["", "int x"], threads=1)
-    assert empty.tolist() == [bos_id(tokenizer)]
-    assert some.tolist() == [tokenizer.special["<|bos|>"], *tokenizer.encode("int x")]
-
-
-def test_a_tokenizer_without_bos(tokenizer: ReferenceTokenizer) -> None:
-    other = ReferenceTokenizer()
-    other.special = {"<|endoftext|>": 7}
-    assert bos_id(other) == 7
-    other.special = {}
-    with pytest.raises(DataError, match="must lead each document"):
-        bos_id(other)
+def stream(
+    paths: list[Path],
+    tokenizer: ReferenceTokenizer,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    row_tokens: int | None = None,
+    batch_documents: int = 3,
+) -> DocumentStream:
+    source = Source(paths, tokenizer)
+    render = RenderText(PlainRendering(tokenizer), row_tokens=row_tokens, threads=1)
+    deal = Deal(source, rank, world_size)
+    return DocumentStream(source, deal, render, row_tokens=row_tokens, batch_documents=batch_documents)
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])
@@ -66,7 +63,7 @@ def test_any_position_can_be_gone_to(
         documents.append(source.next())
     assert positions[-1].epoch > 0
     for start in range(0, 110, 3):
-        other = stream(paths, tokenizer, row_tokens=row_tokens, tokenizer_batch=1 + start % 5)
+        other = stream(paths, tokenizer, row_tokens=row_tokens, batch_documents=1 + start % 5)
         other.seek(positions[start])
         for expected in documents[start : start + 8]:
             got = other.next()
@@ -86,10 +83,10 @@ def test_documents_can_be_fetched_again(
 
 def test_no_such_place(tokenizer: ReferenceTokenizer, texts: list[str], make_shards: MakeShards) -> None:
     source = stream(make_shards(texts), tokenizer, rank=1, world_size=2)
-    for position in (Position(group=0), Position(group=99), Position(group=1, row=-1)):
+    for position in (Position(group=99), Position(group=1, row=-1), Position(epoch=-1)):
         with pytest.raises(DataError, match="no place in the training shards"):
             source.seek(position)
-    for ref in ((99, 0, 0), (0, 99, 0), (0, 0, 5)):
+    for ref in ((0, 99, 0, 0), (0, 0, 99, 0), (0, 0, 0, 5)):
         with pytest.raises(DataError, match="not in"):
             source.fetch([ref])
 
@@ -104,6 +101,7 @@ def test_more_ranks_than_row_groups(tokenizer: ReferenceTokenizer, make_shards: 
 
 def test_wrong_settings(tokenizer: ReferenceTokenizer, make_shards: MakeShards) -> None:
     paths = make_shards(["a", "b"])
-    for settings in ({"rank": 2, "world_size": 2}, {"tokenizer_batch": 0}, {"tokenizer_threads": 0}):
-        with pytest.raises(ContractError):
-            stream(paths, tokenizer, **settings)
+    with pytest.raises(ContractError, match="rank 2 of 2"):
+        stream(paths, tokenizer, rank=2, world_size=2)
+    with pytest.raises(ContractError, match="tokenizer_batch is 0"):
+        stream(paths, tokenizer, batch_documents=0)

@@ -131,7 +131,7 @@ def test_documents_longer_than_a_row_and_a_corpus_of_two(
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"world_size": 2}, "another rank or number of ranks"),
+        ({"world_size": 2}, "rank 0 of 1; this is rank 0 of 2"),
         ({"sequence_len": 25}, "sequence_len: 24 -> 25"),
         ({"buffer_documents": 7}, "buffer_documents: 6 -> 7"),
         ({"split_documents": True}, "split_documents: False -> True"),

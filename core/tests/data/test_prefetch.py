@@ -43,14 +43,17 @@ def test_an_error_comes_in_its_turn() -> None:
                 next(items)
 
 
-def test_stall_is_the_time_waited() -> None:
-    with Prefetch(count(4, [], seconds=0.05)) as items:
-        list(items)
-        assert 0.1 < items.stall_s < 2.0
-    with Prefetch(count(3, []), depth=3) as items:
-        time.sleep(0.2)
-        list(items)
-        assert items.stall_s < 0.05
+def test_close_wakes_a_source_that_waits() -> None:
+    woken = threading.Event()
+
+    def source() -> Iterator[int]:
+        yield 1
+        woken.wait()
+        raise ZeroDivisionError("woken")
+
+    with Prefetch(source(), stop=woken.set) as items:
+        assert next(items) == 1
+    assert woken.is_set()
 
 
 def test_close_ends_the_thread_at_any_time() -> None:

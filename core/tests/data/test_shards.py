@@ -36,7 +36,7 @@ def test_the_last_by_name_is_for_validation(tmp_path: Path) -> None:
 def test_fewer_than_two_shards(tmp_path: Path, count: int) -> None:
     for number in range(count):
         write_shard(tmp_path / f"{number}.parquet", [Document("a", "b")])
-    with pytest.raises(DataError, match=f"holds {count} parquet") as caught:
+    with pytest.raises(DataError, match=f"holds {count} shard") as caught:
         list_shards(tmp_path)
     assert "nanoplug data build" in str(caught.value)
 

@@ -125,6 +125,14 @@ def test_tokenizer(name: str) -> None:
     assert judge(evolve(TOKENIZER, **{name: True}), MACHINE, Request(**{name: True})) == ()
 
 
+def test_files_that_a_tokenizer_imports() -> None:
+    asked = Request(imports="tokenizer.json")
+    (reason,) = judge(evolve(TOKENIZER, imports=("spm.model", "other.json")), MACHINE, asked)
+    assert str(reason) == "does not open tokenizer.json (it opens spm.model or other.json)"
+    assert judge(evolve(TOKENIZER, imports="tokenizer.json"), MACHINE, asked) == ()
+    assert Request.described("imports=tokenizer.json") == asked
+
+
 def test_device() -> None:
     assert judge(DEVICE, MACHINE, Request()) == ()
     assert len(judge(DEVICE, MACHINE, Request(dtype="fp16"))) == 1

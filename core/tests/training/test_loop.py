@@ -16,11 +16,17 @@ from torch import Tensor
 from nanoplug.config import CadenceConfig
 from nanoplug.contracts import Device
 from nanoplug.data.loader import Batch
+from nanoplug.data.packing import PackingCounts
 from nanoplug.errors import ContractError
 from nanoplug.optim.optimizers import Optimizers
 from nanoplug.training.horizon import Plan
 from nanoplug.training.loop import Hooks, train
 from nanoplug.training.metrics import Metrics, read_rows
+
+
+def at(**state: int) -> Any:
+    """Stands for where a loader is."""
+    return SimpleNamespace(to_json=lambda: state)
 
 
 class Batches:
@@ -36,7 +42,7 @@ class Batches:
         self.number += 1
         ids_BT = torch.full((self.rows, 3), self.number)
         segments_BT = ids_BT.int() if self.segments else None
-        return Batch(ids_BT, ids_BT + 1, segments_BT, {"after": self.number}, epoch=0)
+        return Batch(ids_BT, ids_BT + 1, segments_BT, at(after=self.number), epoch=0, packing=PackingCounts())
 
 
 class World:
@@ -196,7 +202,7 @@ def test_accumulated_micro_batches_equal_one_large_batch(tmp_path: Path) -> None
             tmp_path,
             steps=1,
             accumulate=accumulate,
-            batches=iter([Batch(part, part, None, {}, epoch=0) for part in parts]),  # type: ignore[arg-type]
+            batches=iter([Batch(part, part, None, at(), 0, PackingCounts()) for part in parts]),  # type: ignore[arg-type]
         )
         losses.append(rows[0]["loss"])
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-12, atol=1e-14)

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import torch
 
+from nanoplug.data.packing import PackingCounts
 from nanoplug.errors import DataError, NanoplugError
 from nanoplug.training.metrics import Metrics, read_rows
 
-TIMES = ("step_ms", "tokens_per_s", "mfu", "data_stall_share", "elapsed_s")
+TIMES = ("step_ms", "tokens_per_s", "mfu", "data_stall_share", "data_stall_s", "elapsed_s")
 
 
 class Clock:
@@ -72,7 +73,8 @@ def test_step_row(tmp_path: Path) -> None:
     with metrics.waiting_for_data():
         clock.now += 0.0
     clock.now += 0.25
-    metrics.stepped(0, torch.tensor(2.5), lr_factor=0.75)
+    packing = PackingCounts(rows=4, places=40, documents=5, tokens=30, cropped_tokens=10)
+    metrics.stepped(0, torch.tensor(2.5), lr_factor=0.75, packing=packing)
     metrics.close()
     assert read_rows(tmp_path / "m") == [
         {
@@ -86,6 +88,9 @@ def test_step_row(tmp_path: Path) -> None:
             "tokens_per_s": 2000.0,
             "mfu": pytest.approx(6 * 2000 / 2e6),
             "data_stall_share": 0.25,
+            "data_stall_s": 0.125,
+            "cropped_share": 0.25,
+            "padding_share": 0.25,
             "elapsed_s": 0.5,
         }
     ]

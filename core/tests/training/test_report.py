@@ -20,6 +20,10 @@ KEYS = [
     "val_bpb",
     "tok_per_s",
     "mfu",
+    "data_stall_s",
+    "data_stall_share",
+    "cropped_share",
+    "padding_share",
     "peak_memory_bytes",
     "receipt_sha256",
 ]
@@ -53,6 +57,9 @@ def step(number: int, **changes: Any) -> dict[str, Any]:
         "tokens_per_s": 10_000.0,
         "mfu": None,
         "data_stall_share": 0.0,
+        "data_stall_s": 0.005 * (number + 1),
+        "cropped_share": 0.015,
+        "padding_share": 0.0,
         "elapsed_s": 0.1 * (number + 1),
     }
     return row | changes
@@ -91,6 +98,10 @@ def test_summary_of_a_whole_run() -> None:
         "val_bpb": 1.5,
         "tok_per_s": 10_000.0,
         "mfu": None,
+        "data_stall_s": pytest.approx(0.1),
+        "data_stall_share": pytest.approx(0.05),
+        "cropped_share": 0.015,
+        "padding_share": 0.0,
         "peak_memory_bytes": 7,
         "receipt_sha256": "abc",
     }
@@ -123,6 +134,9 @@ def test_files_of_a_whole_run(tmp_path: Path) -> None:
         "(loss.png)",
         "3.0000 before, 1.5000 after (50 % of it)",
         "| peak memory | 3 MiB |",
+        "| waiting for data | 5.0 % of the time in training steps |",
+        "| cropped by packing | 1.5 % of the tokens of the documents used |",
+        "| padding of training rows | 0.0 % of their tokens |",
         "| parameters | 12,345,678 |",
         "| MFU | unknown |",
         "| kernel | fast | acme-kernel 0.3.0 | auto: a \\| b |",

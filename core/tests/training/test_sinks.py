@@ -23,6 +23,9 @@ STEP = {
     "tokens_per_s": 1e5,
     "mfu": None,
     "data_stall_share": 0.0,
+    "data_stall_s": 0.0,
+    "cropped_share": 0.015,
+    "padding_share": 0.0,
     "elapsed_s": 3.0,
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 
 from nanoplug.base_folder import base_folder
 from nanoplug.benching.shapes import SHAPE_OF_KIND, Shape, default_shapes, parse_shape
+from nanoplug.cli.bench_tokenizer import bench_tokenizer
 from nanoplug.errors import ConfigError, PluginError, nearest
 from nanoplug.registry.choice import Choice
 from nanoplug.registry.discover import discover
@@ -28,33 +30,41 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 PICTURES = (".png", ".svg", ".pdf")
+HELP = """Measure {}: those that pass their laws here.
+
+Each first proves itself as by `nanoplug verify`; what was found is remembered until its files or versions change.
+Then forward, and forward and backward, are timed in turn, and memory and error are taken. Every row is added to
+bench.jsonl. What a backend cannot do is a row that says so.
+"""
+WHAT = {"attention": "attention backends", "kernel": "the losses of kernels"}
+
+_OPTIONS = (
+    click.option(
+        "--shapes",
+        multiple=True,
+        metavar="SHAPE",
+        help="Such as B=16,T=2048,H=16,G=4,D=128,window=1024 of attention, N=32768,D=1280,V=65536,softcap=15 of a"
+        " kernel's loss; repeatable. Default: a few that are usual on the device.",
+    ),
+    click.option("--backends", metavar="A,B", help="Only these, which must serve. Default: all that do."),
+    click.option("--device", help="Device type, such as cpu or cuda. Default: the best one here."),
+    click.option("--dtype", type=click.Choice(DTYPES), help="Of the inputs [bf16 on cuda, fp32 elsewhere]."),
+    click.option(
+        "--compile",
+        "compiles",
+        type=click.Choice(["auto", "on", "off"]),
+        default="auto",
+        help="torch.compile, for backends that declare it safe: auto is on for cuda alone.",
+    ),
+    click.option("--rounds", type=click.IntRange(min=1), default=20, help="Measurements of each, in turn [20]."),
+    click.option("--tune", is_flag=True, help="Let auto choose by these times on this machine."),
+    click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw them: .png, .svg or .pdf."),
+    click.option("--out", type=click.Path(path_type=Path), help="Folder of bench.jsonl [bench in the base folder]."),
+    click.option("--json", "as_json", is_flag=True, help="Print rows as JSON; what else is said goes to stderr."),
+)
 
 
-@click.command()
-@click.argument("kind", type=click.Choice(list(SHAPE_OF_KIND)))
-@click.option(
-    "--shapes",
-    multiple=True,
-    metavar="SHAPE",
-    help="Such as B=16,T=2048,H=16,G=4,D=128,window=1024 of attention, N=32768,D=1280,V=65536,softcap=15 of a kernel's"
-    " loss; repeatable. Default: a few that are usual on the device.",
-)
-@click.option("--backends", metavar="A,B", help="Only these, which must serve. Default: all that do.")
-@click.option("--device", help="Device type, such as cpu or cuda. Default: the best one here.")
-@click.option("--dtype", type=click.Choice(DTYPES), help="Of the inputs [bf16 on cuda, fp32 elsewhere].")
-@click.option(
-    "--compile",
-    "compiles",
-    type=click.Choice(["auto", "on", "off"]),
-    default="auto",
-    help="torch.compile, for backends that declare it safe: auto is on for cuda alone.",
-)
-@click.option("--rounds", type=click.IntRange(min=1), default=20, help="Measurements of each, in turn [20].")
-@click.option("--tune", is_flag=True, help="Let auto choose by these times on this machine.")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw them: .png, .svg or .pdf.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of bench.jsonl [bench in the base folder].")
-@click.option("--json", "as_json", is_flag=True, help="Print rows as JSON; what else is said goes to stderr.")
-def bench(
+def measure_backends(
     kind: str,
     shapes: tuple[str, ...],
     backends: str | None,
@@ -67,12 +77,7 @@ def bench(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure the backends of KIND (attention, or the loss of kernels) that pass their laws here.
-
-    Each first proves itself as by `nanoplug verify`; what was found is remembered until its files or versions change.
-    Then forward, and forward and backward, are timed in turn, and memory and error are taken. Every row is added to
-    bench.jsonl. What a backend cannot do is a row that says so.
-    """
+    """What `nanoplug bench KIND` does."""
 
     def say(line: str) -> None:
         click.echo(line, err=as_json)
@@ -210,3 +215,20 @@ def _tune(kind: str, measured: Sequence[list[Result]], terms: Terms, machine: Ma
     say(f"auto goes by these times here ({tuning.path}), as long as nothing of the backends changes:")
     for bucket, of_bucket in profiles.items():
         say(f"  {bucket.rpartition(' | ')[2]}: of {of_bucket.shape}")
+
+
+@click.group()
+def bench() -> None:
+    """Measure the backends of a kind, or trained tokenizers, against each other on this machine."""
+
+
+def _command(kind: str) -> click.Command:
+    function: Callable[..., None] = partial(measure_backends, kind)
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return click.command(kind, help=HELP.format(WHAT[kind]), short_help=f"Measure {WHAT[kind]}.")(function)
+
+
+for _kind in SHAPE_OF_KIND:
+    bench.add_command(_command(_kind))
+bench.add_command(bench_tokenizer)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from attrs import frozen
 
+from nanoplug.cli.open_data import Data, open_data
 from nanoplug.cli.parts import RunParts, build_model
 from nanoplug.config import Config
 from nanoplug.contracts import Device, Tokenizer
-from nanoplug.data.eval_rows import EvalLoader
-from nanoplug.data.loader import TrainLoader
-from nanoplug.data.shards import open_shards, split_shards
-from nanoplug.errors import CheckpointError, DataError
+from nanoplug.errors import CheckpointError
 from nanoplug.model.config import GPTConfig
 from nanoplug.model.flops import count_parameters, flops_per_token
 from nanoplug.model.gpt import GPT
@@ -23,15 +20,6 @@ from nanoplug.optim.optimizers import Optimizers, build_optimizer
 from nanoplug.optim.settings import OptimSettings
 from nanoplug.training.checkpoint import Checkpoint, Checkpoints
 from nanoplug.training.horizon import Plan, make_plan
-
-
-@frozen(kw_only=True)
-class Data:
-    """Where batches come from. validation_digest: tells these validation shards from others."""
-
-    loader: TrainLoader
-    validation: EvalLoader
-    validation_digest: str
 
 
 @frozen(kw_only=True)
@@ -65,7 +53,7 @@ def build_run(config: Config, parts: RunParts, checkpoints: Checkpoints | None) 
     checkpoint = checkpoints.load() if checkpoints and checkpoints.steps() else None
     if checkpoint:
         _check_fits(checkpoint, model_config, parts.tokenizer, plan)
-    data = _open_data(config, parts.tokenizer, device, plan)
+    data = open_data(config, parts.tokenizer, device, eval_tokens=plan.eval_tokens, checkpoint=checkpoint)
     device.seed(config.run.seed)
     device.reset_peak_memory()
     recompute = config.compute.gradient_checkpointing
@@ -73,7 +61,9 @@ def build_run(config: Config, parts: RunParts, checkpoints: Checkpoints | None) 
     compiled = compiles(config, device)
     optimizer = build_optimizer(model, optim_settings(config), compile=device.compile if compiled else None)
     if checkpoint:
-        _go_on_from(checkpoint, model, optimizer, device, data)
+        load_weights(model, checkpoint.model)
+        optimizer.load_state_tensors(checkpoint.optimizer)
+        device.set_rng_state(checkpoint.random)
     else:
         model.init_weights(config.run.seed)
     return BuiltRun(
@@ -109,31 +99,6 @@ def optim_settings(config: Config) -> OptimSettings:
     )
 
 
-def _open_data(config: Config, tokenizer: Tokenizer, device: Device, plan: Plan) -> Data:
-    train_shards, validation_shards = split_shards(Path(config.data.data))
-    both: dict[str, Any] = {
-        "batch_size": config.optim.device_batch_size,
-        "sequence_len": config.model.sequence_len,
-        "rank": device.rank,
-        "world_size": device.world_size,
-        "tokenizer_batch": config.data.tokenizer_batch,
-        "tokenizer_threads": config.data.tokenizer_threads,
-        "segments": config.data.mask_documents,
-    }
-    loader = TrainLoader(
-        train_shards,
-        tokenizer,
-        buffer_documents=config.data.buffer_documents,
-        split_documents=config.data.split_documents,
-        **both,
-    )
-    return Data(
-        loader=loader,
-        validation=EvalLoader(validation_shards, tokenizer, max_tokens=plan.eval_tokens, **both),
-        validation_digest=open_shards(validation_shards).digest,
-    )
-
-
 def _check_fits(checkpoint: Checkpoint, model: GPTConfig, tokenizer: Tokenizer, plan: Plan) -> None:
     stored, asked = checkpoint.state["model"], model.to_dict()
     if checkpoint.state["tokenizer"] != tokenizer.fingerprint:
@@ -154,15 +119,3 @@ def _check_fits(checkpoint: Checkpoint, model: GPTConfig, tokenizer: Tokenizer, 
             f"the latest checkpoint is of step {checkpoint.step}, beyond the {plan.steps} steps asked for.",
             todo="Ask for more steps, or start over with --fresh.",
         )
-
-
-def _go_on_from(checkpoint: Checkpoint, model: GPT, optimizer: Optimizers, device: Device, data: Data) -> None:
-    data.loader.load_state(checkpoint.state["loader"])
-    if checkpoint.state["validation"] != data.validation_digest:
-        raise DataError(
-            "the validation shard is not the one that this run was validated on.",
-            todo="Put the shard back as it was, or start over with --fresh.",
-        )
-    load_weights(model, checkpoint.model)
-    optimizer.load_state_tensors(checkpoint.optimizer)
-    device.set_rng_state(checkpoint.random)

@@ -9,10 +9,17 @@ from typing import Any
 
 import click
 
+from nanoplug.cli.data_tokenize import tokenize
+from nanoplug.cli.index import index
+
 
 @click.group()
 def data() -> None:
     """Make training shards from a tree of C++, or look at some."""
+
+
+data.add_command(tokenize)
+data.add_command(index)
 
 
 @data.command("build")
@@ -56,21 +63,11 @@ def build(sources: Sequence[Path], out: Path, val_fraction: float, force: bool, 
 def show(folder: Path, as_json: bool) -> None:
     """Say what the shards in FOLDER hold."""
     from nanoplug.corpus.build import read_report
-    from nanoplug.data.shards import list_shards, open_shards
+    from nanoplug.data.shards import list_shards, validation_among
 
-    rows: list[dict[str, Any]] = []
     paths = list_shards(folder)
-    for path in paths:
-        shards = open_shards([path])
-        rows.append(
-            {
-                "shard": path.name,
-                "use": "validation" if path == paths[-1] else "training",
-                "documents": shards.documents,
-                "row_groups": len(shards.groups),
-                "file_bytes": path.stat().st_size,
-            }
-        )
+    held_out = validation_among(paths)
+    rows = [_row(path, "validation" if path in held_out else "training") for path in paths]
     report = read_report(folder)
     if as_json:
         click.echo(json.dumps({"shards": rows, "skipped": dict(report.skipped) if report else None}, indent=2))
@@ -78,11 +75,34 @@ def show(folder: Path, as_json: bool) -> None:
     width = max(len(row["shard"]) for row in rows)
     for row in rows:
         click.echo(
-            f"{row['shard']:<{width}}  {row['use']:<10}  {row['documents']:>9,} documents"
-            f"  {row['row_groups']:>6,} row groups  {row['file_bytes'] / 1e6:>9,.1f} MB on disk"
+            f"{row['shard']:<{width}}  {row['use']:<10}  {_counted(row['documents'], 9)} documents"
+            f"  {_counted(row['row_groups'], 6)} row groups  {row['file_bytes'] / 1e6:>9,.1f} MB on disk"
+            + (f"  {row['tokens']:>13,} tokens" if "tokens" in row else "")
         )
     if report:
         _echo_skipped(report.skipped)
+
+
+def _row(path: Path, use: str) -> dict[str, Any]:
+    """What one shard holds. Without a manifest only the tokenizer can tell documents of tokens apart."""
+    from nanoplug.data.shards import TOKENS_SUFFIX, open_shards
+    from nanoplug.data.token_shards import tokens_in
+    from nanoplug.data.tokenized_folder import read_manifest
+
+    row: dict[str, Any] = {"shard": path.name, "use": use}
+    if path.suffix == TOKENS_SUFFIX:
+        manifest = read_manifest(path.parent)
+        stated = {shard.name: shard for shard in manifest.shards} if manifest else {}
+        of = stated.get(path.name)
+        row |= {"documents": of and of.documents, "row_groups": of and of.groups, "tokens": tokens_in(path)}
+    else:
+        shards = open_shards([path])
+        row |= {"documents": shards.documents, "row_groups": len(shards.groups)}
+    return {**row, "file_bytes": path.stat().st_size}
+
+
+def _counted(value: int | None, width: int) -> str:
+    return f"{'?' if value is None else format(value, ','):>{width}}"
 
 
 def _echo_skipped(skipped: Mapping[str, int]) -> None:

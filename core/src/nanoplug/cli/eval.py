@@ -45,7 +45,9 @@ def bpb(
     opened = _open(run, step, chosen(device, kernel, attention), precision)
     try:
         config = opened.config
-        _, validation = split_shards(data or Path(config.data.data))
+        # Without --data what the run was validated on, whatever its folder holds by now.
+        names = (opened.validation or None) if data is None else None
+        _, validation = split_shards(data or Path(config.data.data), validation=names)
         batches = EvalLoader(
             validation,
             opened.tokenizer,

@@ -25,18 +25,19 @@ COMMANDS: Mapping[str, Lazy] = {
         "nanoplug.cli.quickstart:quickstart", "From nothing to a small model of C++ and three completions."
     ),
     "train": Lazy("nanoplug.cli.train:train", "Train a model, or go on with a run."),
-    "generate": Lazy("nanoplug.cli.generate:generate", "Complete a prompt with a trained model."),
+    "generate": Lazy("nanoplug.cli.generate:generate", "Complete a prompt, or fill in a middle, with a trained model."),
     "eval": Lazy("nanoplug.cli.eval:evaluate", "Measure bits per byte of a trained model."),
-    "tokenizer": Lazy("nanoplug.cli.tokenizer:tokenizer", "Train a tokenizer, or look at one."),
+    "tokenizer": Lazy("nanoplug.cli.tokenizer:tokenizer", "Make a tokenizer, use it, look at it, and prove it."),
     "data": Lazy("nanoplug.cli.data:data", "Make training shards from a tree of C++."),
     "plugins": Lazy("nanoplug.cli.plugins:plugins", "List, show and check what is installed."),
     "explain": Lazy("nanoplug.cli.explain:explain", "Say which backend would serve a request, and why."),
-    "bench": Lazy("nanoplug.cli.bench:bench", "Measure the backends of a kind against each other."),
+    "bench": Lazy("nanoplug.cli.bench:bench", "Measure backends, or tokenizers, against each other."),
     "verify": Lazy("nanoplug.cli.verify:verify", "Prove one backend against the laws of its kind."),
     "new-plugin": Lazy("nanoplug.cli.new_plugin:new_plugin", "Write a plugin that passes its laws at once."),
 }
 _EXTRA_OF_MODULE = {
     **dict.fromkeys(("torch", "numpy", "pyarrow", "safetensors", "tomli_w", "matplotlib"), "train"),
+    **dict.fromkeys(("networkx", "datasketch", "detect_secrets", "identify", "ukkonen", "license_expression"), "clang"),
     "pytest": "conformance",
     "tensorboard": "tensorboard",
     "wandb": "wandb",

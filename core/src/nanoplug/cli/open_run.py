@@ -30,13 +30,17 @@ from nanoplug.training.run_folder import RunFolder
 
 @frozen(kw_only=True)
 class OpenRun:
-    """model: in evaluation mode, on `device`. step: of the checkpoint that it was read from."""
+    """model: in evaluation mode, on `device`. step: of the checkpoint that it was read from.
+
+    validation: the names of the shards that the run was validated on; empty for a checkpoint that does not say.
+    """
 
     model: GPT
     tokenizer: Tokenizer
     device: Device
     config: Config
     step: int
+    validation: tuple[str, ...]
     pieces: tuple[Piece, ...]
 
 
@@ -89,8 +93,14 @@ def open_run(
         device=device,
         config=config,
         step=checkpoint.step,
+        validation=_validation_shards(checkpoint),
         pieces=pieces,
     )
+
+
+def _validation_shards(checkpoint: Checkpoint) -> tuple[str, ...]:
+    stored = checkpoint.state["validation"]
+    return tuple(stored["shards"]) if isinstance(stored, Mapping) else ()
 
 
 def _check_tokenizer(checkpoint: Checkpoint, model: GPTConfig, tokenizer: Tokenizer, folder: str) -> None:

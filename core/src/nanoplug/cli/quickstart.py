@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 VOCAB_SIZE = 8192
 SMALLEST_VOCAB_SIZE = 512
-VAL_FRACTION = 0.05
 PROMPTS = (
     "#pragma once\n\n#include <",
     "  // Returns true if the tensor is",
@@ -52,13 +51,17 @@ SETTINGS: dict[str, Any] = {
     "--out", type=click.Path(path_type=Path), help="Folder for all of it [runs/quickstart, or with the name]."
 )
 @click.option("--vocab-size", type=int, help=f"Tokens [{VOCAB_SIZE}, or what a small corpus has merges for].")
+@click.option("--whole-files", is_flag=True, help="Train on files as they are, not on an index of what they define.")
 @click.option("--fresh", is_flag=True, help="Train again, whatever is there.")
 @configuration_flags
-def quickstart(corpus: Path | None, out: Path | None, vocab_size: int | None, fresh: bool, **given: Any) -> None:
+def quickstart(
+    corpus: Path | None, out: Path | None, vocab_size: int | None, whole_files: bool, fresh: bool, **given: Any
+) -> None:
     """From nothing to a small model of C++ and three completions.
 
     What is there from an earlier time is used again. Takes the flags of `nanoplug train` too.
     """
+    from nanoplug.cli.quickstart_data import quickstart_shards
     from nanoplug.cli.run_training import run_training
     from nanoplug.config import load_config
 
@@ -66,50 +69,20 @@ def quickstart(corpus: Path | None, out: Path | None, vocab_size: int | None, fr
     name = "quickstart" if corpus is None else f"quickstart-{corpus.resolve().name}"
     out = out or Path("runs") / name
     flags = {**SETTINGS, **gather_flags(given)}
-    flags["data"] = flags.get("data") or str(_shards(corpus, out, console, fresh=fresh))
+    if not flags.get("data"):
+        flags["data"] = str(quickstart_shards(corpus, out, console, whole_files=whole_files, fresh=fresh))
     base = load_config({}, flags).config
     flags["tokenizer_dir"] = flags.get("tokenizer_dir") or str(_tokenizer(base, vocab_size, out / "tokenizer", console))
     run_training(load_config({}, flags).config, out / "run", fresh=fresh, accept_changes=False, console=console)
     _complete(out / "run", console)
 
 
-def _shards(corpus: Path | None, out: Path, console: Console, *, fresh: bool) -> Path:
-    """The folder of shards, built if it is not there; a run that is there keeps the corpus that it was trained on."""
-    from nanoplug.corpus.build import build_shards, digest_of, read_report
-    from nanoplug.corpus.source_files import find_sources
-    from nanoplug.corpus.torch_headers import torch_headers
-    from nanoplug.errors import RunConflict
-    from nanoplug.training.run_folder import RunFolder
-
-    scan = torch_headers() if corpus is None else find_sources([corpus])
-    source = "the hand-written C++ headers of the installed torch" if corpus is None else str(corpus)
-    folder = out / "data"
-    report = read_report(folder)
-    reused = report is not None and report.digest == digest_of(scan, VAL_FRACTION)
-    if report is not None and not reused and not fresh and RunFolder(out / "run").config.is_file():
-        raise RunConflict(
-            f"the corpus is not what the run in {out} was trained on.",
-            todo="--fresh trains again on what is there now; another --out keeps both.",
-        )
-    if report is None or not reused:
-        report = build_shards(scan, folder, val_fraction=VAL_FRACTION, rebuild=report is not None)
-    skipped = ", ".join(f"{count} {cause}" for cause, count in report.skipped.items())
-    say(
-        console,
-        "corpus",
-        f"{report.train_documents + report.val_documents:,} files,"
-        f" {(report.train_bytes + report.val_bytes) / 1e6:.1f} MB: {source}; left out: {skipped or 'none'}"
-        + (" (used again)" if reused else ""),
-    )
-    return folder
-
-
 def _tokenizer(config: Config, vocab_size: int | None, folder: Path, console: Console) -> Path:
     """The folder of a tokenizer trained on these shards; without a wish the vocabulary is what the corpus gives."""
+    from nanoplug.cli.make_tokenizer import make_tokenizer
     from nanoplug.cli.parts import Workshop
-    from nanoplug.data.made_folder import made_folder
     from nanoplug.data.shards import open_shards, split_shards, texts_of
-    from nanoplug.data.tokenizer_folder import MANIFEST_NAME, save_tokenizer
+    from nanoplug.data.tokenizer_folder import MANIFEST_NAME
     from nanoplug.registry.request import Request
     from nanoplug.whole_files import write_text
 
@@ -119,31 +92,43 @@ def _tokenizer(config: Config, vocab_size: int | None, folder: Path, console: Co
     if (folder / MANIFEST_NAME).is_file() and trained_on.is_file() and trained_on.read_text() == identity:
         say(console, "tokenizer", f"{folder} (used again)")
         return folder
-    piece = Workshop(config.select, config.options).resolve("tokenizer", Request(trainable=True))
-    say(console, "tokenizer", f"training {vocab_size or VOCAB_SIZE:,} tokens with {piece.name} ({piece.why})")
-    with made_folder(folder, mark=MANIFEST_NAME, rebuild=True) as made:
+
+    def make(factory: TokenizerFactory) -> Tokenizer:
         if vocab_size is None:
-            trained = _fitting(piece.backend, lambda: texts_of(shards), console)
-        else:
-            trained = piece.backend.train(texts_of(shards), vocab_size=vocab_size)
-        save_tokenizer(trained, made, plugin_id=piece.id, distribution=piece.distribution, version=piece.version)
+            return _fitting(factory, lambda: texts_of(shards), console)
+        return factory.train(texts_of(shards), vocab_size=vocab_size)
+
+    make_tokenizer(
+        Workshop(config.select, config.options),
+        Request(trainable=True),
+        make,
+        folder,
+        rebuild=True,
+        on_chosen=lambda piece: say(
+            console, "tokenizer", f"training {vocab_size or VOCAB_SIZE:,} tokens with {piece.name} ({piece.why})"
+        ),
+    )
     write_text(trained_on, identity)
     return folder
 
 
 def _fitting(factory: TokenizerFactory, texts: Callable[[], Iterable[str]], console: Console) -> Tokenizer:
     """Train with VOCAB_SIZE, or half as many as often as a small corpus demands, which is said."""
-    from nanoplug.errors import DataError
+    from nanoplug.errors import ContractError, DataError
 
-    size = VOCAB_SIZE
+    size, too_large = VOCAB_SIZE, None
     while True:
         try:
             return factory.train(texts(), vocab_size=size)
         except DataError as error:
             if size <= SMALLEST_VOCAB_SIZE:
                 raise
-            size //= 2
+            size, too_large = size // 2, error
             say(console, "tokenizer", f"{error.message} Trying {size:,}.")
+        except ContractError:
+            if too_large is None:
+                raise
+            raise too_large from None  # so small is no tokenizer of this family
 
 
 def _complete(run: Path, console: Console) -> None:

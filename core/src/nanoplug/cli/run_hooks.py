@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from attrs import frozen
@@ -43,7 +43,7 @@ class RunHooks:
     checkpoints: Checkpoints
     metrics: Metrics
     validation: EvalLoader
-    validation_digest: str
+    validation_state: Mapping[str, Any]
     receipt: str
     model_config: GPTConfig
     console: Console
@@ -63,8 +63,9 @@ class RunHooks:
                 "config": self.config.to_dict(),
                 "tokenizer": self.tokenizer.fingerprint,
                 "world_size": self.device.world_size,
-                "loader": loader_state,
-                "validation": self.validation_digest,
+                # Of every rank; this process is the only one.
+                "loader": [loader_state],
+                "validation": dict(self.validation_state),
                 "metrics": self.metrics.state_dict(),
             },
         )

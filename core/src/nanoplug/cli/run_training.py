@@ -19,6 +19,7 @@ from nanoplug.cli.say import say, say_line
 from nanoplug.cli.watch_run import audit_run, canary_around
 from nanoplug.config import Config
 from nanoplug.contracts import dtype_name
+from nanoplug.data.cpp_check import warned_of_no_cpp
 from nanoplug.data.prefetch import Prefetch
 from nanoplug.errors import ConfigError
 from nanoplug.model.flops import count_parameters, flops_per_token
@@ -71,11 +72,12 @@ def run_training(config: Config, out: Path, *, fresh: bool, accept_changes: bool
 
 
 def _located(config: Config) -> Config:
-    """The configuration with absolute folders, so that the run can be opened from anywhere."""
+    """The configuration with absolute paths, so that the run can be opened from anywhere."""
     for key in ("data", "tokenizer_dir"):
         if not getattr(config.data, key):
             raise ConfigError(f"data.{key} is not set.", todo=f"Give --{key.replace('_', '-')} or set it in the file.")
-    absolute = {key: os.path.abspath(getattr(config.data, key)) for key in ("data", "tokenizer_dir")}
+    given = [key for key in ("data", "tokenizer_dir", "fim_pairs") if getattr(config.data, key)]
+    absolute = {key: os.path.abspath(getattr(config.data, key)) for key in given}
     return evolve(config, data=evolve(config.data, **absolute))
 
 
@@ -121,15 +123,16 @@ def _train(
         checkpoints=folder.checkpoints(keep=config.cadence.keep_checkpoints),
         metrics=metrics,
         validation=built.data.validation,
-        validation_digest=built.data.validation_digest,
+        validation_state=built.data.validation_state,
         receipt=parts.receipt.to_json(),
         model_config=parts.model,
         console=console,
     )
-    with Prefetch(built.data.loader, depth=2 * built.plan.accumulate) as batches:
+    loader = built.data.loader
+    with Prefetch(loader, depth=2 * built.plan.accumulate, stop=loader.close) as batches:
         train(
             canary_around(loss_of, config, parts, built, console),
-            batches,
+            warned_of_no_cpp(batches, parts.tokenizer, lambda text: say(console, "warning", text)),
             built.optimizer,
             device,
             metrics,
@@ -199,6 +202,8 @@ def _facts(config: Config, parts: RunParts, built: BuiltRun) -> dict[str, Any]:
         "warmup": f"{100 * config.optim.warmup_ratio:g} % of the steps",
         "warmdown": f"{100 * config.optim.warmdown_ratio:g} % of the steps",
         "learning rate at the end": f"{100 * config.optim.final_lr_frac:g} % of the full rate",
+        "fill in the middle": built.data.fim or "none",
+        "padding of validation rows": f"{100 * built.data.validation.padding_share:.1f} %",
     }
 
 
@@ -220,6 +225,8 @@ def _say_plan(console: Console, parts: RunParts, built: BuiltRun) -> None:
         f"{data.loader.documents:,} training documents; validation on {data.validation.documents:,} documents,"
         f" {data.validation.bytes:,} bytes",
     )
+    if data.fim:
+        say(console, "middles", data.fim)
     say(
         console,
         "plan",

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from nanoplug import whole_files
 from nanoplug.errors import ContractError, DataError
@@ -26,19 +27,22 @@ CHAT_SPECIAL = (
     "<|output_start|>",
     "<|output_end|>",
 )
-_FILE_NAME = "words.json"
+FIM_SPECIAL = ("<FIM_PREFIX>", "<FIM_MIDDLE>", "<FIM_SUFFIX>", "<EOS>")
+FILE_NAME = "words.json"
 _WORD = re.compile(rb"[A-Za-z_]+|\s+|[^\sA-Za-z_]+")
 
 
 class ReferenceTokenizer:
     """Serves `nanoplug.contracts.Tokenizer`. Ids: bytes 0-255, then `words`, then the special tokens."""
 
+    names: ClassVar[Sequence[str]] = CHAT_SPECIAL
+
     def __init__(self, words: Sequence[bytes] = ()) -> None:
         self.words = tuple(words)
         self.tokens = (*(bytes([byte]) for byte in range(256)), *self.words)
-        self.vocab_size = len(self.tokens) + len(CHAT_SPECIAL)
-        self.special: Mapping[str, int] = {name: len(self.tokens) + i for i, name in enumerate(CHAT_SPECIAL)}
-        self.bytes_per_token: Sequence[int] = (*map(len, self.tokens), *(0 for _ in CHAT_SPECIAL))
+        self.vocab_size = len(self.tokens) + len(self.names)
+        self.special: Mapping[str, int] = {name: len(self.tokens) + i for i, name in enumerate(self.names)}
+        self.bytes_per_token: Sequence[int] = (*map(len, self.tokens), *(0 for _ in self.names))
         self.fingerprint = hashlib.sha256(repr(self.words).encode("ascii")).hexdigest()
         self._ids = {token: id for id, token in enumerate(self.tokens)}
         longest_first = sorted(self.words, key=lambda word: (-len(word), word))
@@ -65,7 +69,7 @@ class ReferenceTokenizer:
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        whole_files.write_text(folder / _FILE_NAME, json.dumps([word.hex() for word in self.words]))
+        whole_files.write_text(folder / FILE_NAME, json.dumps([word.hex() for word in self.words]))
 
     @staticmethod
     def as_bytes(text: str | bytes) -> bytes:
@@ -79,6 +83,12 @@ class ReferenceTokenizer:
             raise ContractError(f"the string has a lone surrogate at position {error.start}.") from None
 
 
+class FimReferenceTokenizer(ReferenceTokenizer):
+    """The same, with the special tokens of fill-in-the-middle behind those of conversations."""
+
+    names = (*CHAT_SPECIAL, *FIM_SPECIAL)
+
+
 class ReferenceFactory:
     """Serves `nanoplug.contracts.TokenizerFactory`. made: the class of the tokenizers that it makes."""
 
@@ -86,9 +96,9 @@ class ReferenceFactory:
         self.made = made
 
     def train(self, texts: Iterable[str], *, vocab_size: int) -> ReferenceTokenizer:
-        room = vocab_size - 256 - len(CHAT_SPECIAL)
+        room = vocab_size - 256 - len(self.made.names)
         if room < 0:
-            raise ContractError(f"vocab_size is {vocab_size}; it must be at least {256 + len(CHAT_SPECIAL)}.")
+            raise ContractError(f"vocab_size is {vocab_size}; it must be at least {256 + len(self.made.names)}.")
         if isinstance(texts, (str, bytes)):
             raise ContractError(f"train takes many texts; got one {type(texts).__name__}.")
         counts = Counter(
@@ -99,7 +109,10 @@ class ReferenceFactory:
         return self.made(sorted(counts, key=lambda word: (-counts[word], word))[:room])
 
     def load(self, folder: Path) -> ReferenceTokenizer:
-        path = folder / _FILE_NAME
+        path = folder / FILE_NAME
         if not path.is_file():
-            raise DataError(f"{folder} holds no {_FILE_NAME}.")
-        return self.made([bytes.fromhex(word) for word in json.loads(path.read_text("utf-8"))])
+            raise DataError(f"{folder} holds no {FILE_NAME}.")
+        try:
+            return self.made([bytes.fromhex(word) for word in json.loads(path.read_text("utf-8"))])
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{path} is damaged: {error}.") from error

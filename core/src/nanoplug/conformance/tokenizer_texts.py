@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _SYLLABLES = ("al", "be", "Count", "del", "ta", "vec", "tor", "Index", "oper", "size", "map", "Node", "k", "_", "is")
 _TYPES = ("int", "const auto&", "std::vector<float>", "uint64_t", "std::unique_ptr<T>", "void*", "decltype(auto)")
@@ -69,3 +69,43 @@ BYTES: Mapping[str, bytes] = {
     "random bytes": random.Random(20).randbytes(4096),
     "NUL bytes": b"int\x00x\x00\x00;",
 }
+
+
+_CHARACTERS = (
+    "aZ_09",
+    " \t\n\r",
+    "(){}[]<>;:,.#&|=+-*/%\"'\\",
+    "éßÅ½",
+    "漢字あ",
+    "\u0301\u200d\ufeff\u2028",
+    "🎉👩\U0010ffff",
+    "\x00\x7f\x85",
+)
+
+
+def random_strings(seed: int, count: int, spelled: Sequence[str] = ()) -> Iterator[bytes]:
+    """Short byte strings that are hard on tokenizers, the same for the same seed: bytes at random, characters of many
+    scripts, runs, cuts of C++, and spellings of `spelled` (names of special tokens) among all of these.
+    """
+    draw = random.Random(seed)
+    code = cpp_source(seed, 200).encode() + CPP.encode()
+
+    def characters() -> bytes:
+        return "".join(draw.choice(draw.choice(_CHARACTERS)) for _ in range(draw.randrange(24))).encode()
+
+    def cut() -> bytes:
+        start = draw.randrange(len(code))
+        return code[start : start + draw.randrange(60)]
+
+    kinds: list[Callable[[], bytes]] = [
+        lambda: draw.randbytes(draw.randrange(24)),
+        characters,
+        lambda: draw.choice(draw.choice(_CHARACTERS)).encode() * draw.randrange(40),
+        cut,
+        lambda: characters().replace(b" ", b"\r\n")[draw.randrange(3) :],
+    ]
+    for _ in range(count):
+        parts = [draw.choice(kinds)() for _ in range(draw.randrange(1, 4))]
+        if spelled and draw.random() < 0.1:
+            parts.insert(draw.randrange(len(parts) + 1), draw.choice(spelled).encode("utf-8"))
+        yield b"".join(parts)

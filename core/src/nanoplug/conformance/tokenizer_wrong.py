@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nanoplug.conformance.law import Wrong
-from nanoplug.conformance.tokenizer_reference import CHAT_SPECIAL, ReferenceFactory, ReferenceTokenizer
+from nanoplug.conformance.tokenizer_reference import (
+    CHAT_SPECIAL,
+    FILE_NAME,
+    FimReferenceTokenizer,
+    ReferenceFactory,
+    ReferenceTokenizer,
+)
 
 
 class DropsTrailingWhitespace(ReferenceTokenizer):
@@ -19,6 +26,11 @@ class DropsTrailingWhitespace(ReferenceTokenizer):
 class FoldsLineEnds(ReferenceTokenizer):
     def encode(self, text: str | bytes) -> list[int]:
         return super().encode(self.as_bytes(text).replace(b"\r\n", b"\n"))
+
+
+class DropsByteOrderMark(ReferenceTokenizer):
+    def encode(self, text: str | bytes) -> list[int]:
+        return super().encode(self.as_bytes(text).removeprefix("\ufeff".encode()))
 
 
 class ReplacesInvalidBytes(ReferenceTokenizer):
@@ -40,6 +52,26 @@ class SpecialFromText(ReferenceTokenizer):
         return [
             id for part in parts for id in ([names[part]] if part in names else ReferenceTokenizer.encode(self, part))
         ]
+
+
+class SpecialAfterNewline(SpecialFromText):
+    def encode(self, text: str | bytes) -> list[int]:
+        ids: list[int] = []
+        for place, line in enumerate(re.split(rb"(?<=\n)", self.as_bytes(text))):
+            ids += super().encode(line) if place else ReferenceTokenizer.encode(self, line)
+        return ids
+
+
+class SpecialInDamagedBytes(SpecialFromText):
+    """Falls back to another way where bytes are not UTF-8."""
+
+    def encode(self, text: str | bytes) -> list[int]:
+        data = self.as_bytes(text)
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError:
+            return super().encode(data)
+        return ReferenceTokenizer.encode(self, data)
 
 
 class IdsPastVocabulary(ReferenceTokenizer):
@@ -77,13 +109,13 @@ class CountsCharacters(ReferenceTokenizer):
     def __init__(self, words: Sequence[bytes] = ()) -> None:
         super().__init__(words)
         characters = (len(token.decode("utf-8", errors="ignore")) for token in self.tokens)
-        self.bytes_per_token = (*characters, *(0 for _ in CHAT_SPECIAL))
+        self.bytes_per_token = (*characters, *(0 for _ in self.names))
 
 
 class CountsSpecialSpelling(ReferenceTokenizer):
     def __init__(self, words: Sequence[bytes] = ()) -> None:
         super().__init__(words)
-        self.bytes_per_token = (*map(len, self.tokens), *map(len, CHAT_SPECIAL))
+        self.bytes_per_token = (*map(len, self.tokens), *map(len, self.names))
 
 
 class CountsOrdinaryIdsOnly(ReferenceTokenizer):
@@ -163,6 +195,44 @@ class SpecialIdsShared(ReferenceTokenizer):
         self.special = dict.fromkeys(CHAT_SPECIAL, self.vocab_size - 1)
 
 
+class SecondNameOfText(ReferenceTokenizer):
+    def __init__(self, words: Sequence[bytes] = ()) -> None:
+        super().__init__(words)
+        self.special = {**self.special, "<|newline|>": ord("\n")}
+
+
+class SecondNamePastVocabulary(ReferenceTokenizer):
+    def __init__(self, words: Sequence[bytes] = ()) -> None:
+        super().__init__(words)
+        self.special = {**self.special, "<|endoftext|>": self.vocab_size}
+
+
+class NoEos(FimReferenceTokenizer):
+    def __init__(self, words: Sequence[bytes] = ()) -> None:
+        super().__init__(words)
+        self.special = {name: id for name, id in self.special.items() if name != "<EOS>"}
+
+
+class FimIdsShared(FimReferenceTokenizer):
+    def __init__(self, words: Sequence[bytes] = ()) -> None:
+        super().__init__(words)
+        self.special = {**self.special, "<FIM_MIDDLE>": self.special["<FIM_SUFFIX>"]}
+
+
+class FimIsChat(FimReferenceTokenizer):
+    def __init__(self, words: Sequence[bytes] = ()) -> None:
+        super().__init__(words)
+        self.special = {**self.special, "<FIM_MIDDLE>": self.special["<|assistant_start|>"]}
+
+
+class TrustsItsFile(ReferenceTokenizer):
+    """Its fingerprint does not depend on what it holds."""
+
+    def __init__(self, words: Sequence[bytes] = ()) -> None:
+        super().__init__(words)
+        self.fingerprint = f"{len(words):064x}"
+
+
 class OneMoreId(ReferenceFactory):
     def train(self, texts: Iterable[str], *, vocab_size: int) -> ReferenceTokenizer:
         return super().train(texts, vocab_size=vocab_size + 1)
@@ -187,6 +257,17 @@ class TrainsOnCharacters(ReferenceFactory):
 class LoadsNothingAsNew(ReferenceFactory):
     def load(self, folder: Path) -> ReferenceTokenizer:
         return super().load(folder) if any(folder.iterdir()) else self.made()
+
+
+class ReadsWhatIsLeft(ReferenceFactory):
+    def load(self, folder: Path) -> ReferenceTokenizer:
+        text = (folder / FILE_NAME).read_bytes() if (folder / FILE_NAME).exists() else b""
+        return self.made([bytes.fromhex(word.decode()) for word in re.findall(rb'"((?:[0-9a-f]{2})+)"', text)])
+
+
+class CrashesOnDamage(ReferenceFactory):
+    def load(self, folder: Path) -> ReferenceTokenizer:
+        return self.made([bytes.fromhex(word) for word in json.loads((folder / FILE_NAME).read_text("utf-8"))])
 
 
 def tokenizer(made: type[ReferenceTokenizer]) -> Wrong:

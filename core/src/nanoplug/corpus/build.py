@@ -82,6 +82,8 @@ def read_report(folder: Path) -> BuildReport | None:
     except ValueError as error:
         raise DataError(f"{path} is damaged: {error}.", todo="Remove the folder and build it again.") from error
     names = [field.name for field in attrs.fields(BuildReport)]
+    if isinstance(content, dict):
+        content.pop("index", None)  # What an indexed folder says besides.
     if not isinstance(content, dict) or content.pop("format", None) != _FORMAT or set(content) != set(names):
         raise DataError(f"{path} is not of format {_FORMAT}.", todo="Remove the folder and build it again.")
     return BuildReport(**content)

@@ -9,19 +9,32 @@ from nanoplug.corpus.source_files import HEADERS, Scan, find_sources
 from nanoplug.errors import DataError
 
 FOLDERS = ("c10", "ATen/core", "ATen/native", "torch/csrc")
+INCLUDE_DIRS = (".", "torch/csrc/api/include")
+"""Where the headers look for each other, below `torch_include`."""
+
+
+def torch_include() -> Path:
+    """The folder of the installed torch that holds `FOLDERS`, found without importing it.
+
+    Raises DataError if torch is not installed, or without its headers.
+    """
+    spec = importlib.util.find_spec("torch")
+    for place in spec.submodule_search_locations or [] if spec else []:
+        include = Path(place, "include")
+        if all((include / folder).is_dir() for folder in FOLDERS):
+            return include
+        raise _missing(str(include))
+    raise _missing("torch is not installed")
 
 
 def torch_headers() -> Scan:
-    """The headers of c10, ATen/core, ATen/native and torch/csrc that are not marked as generated.
+    """The headers in `FOLDERS` that are not marked as generated. Raises DataError as `torch_include` does."""
+    include = torch_include()
+    return find_sources([include / folder for folder in FOLDERS])
 
-    Found without importing torch. Raises DataError if torch is not installed, or without its headers.
-    """
-    spec = importlib.util.find_spec("torch")
-    places = list(spec.submodule_search_locations or []) if spec else []
-    roots = [Path(place, "include", folder) for place in places for folder in FOLDERS]
-    if not roots or not all(root.is_dir() for root in roots):
-        raise DataError(
-            f"the C++ headers of torch are not here: {places[0] + '/include' if places else 'torch is not installed'}.",
-            todo=f"Install torch from a wheel, or name a folder of C++ code ({' '.join(sorted(HEADERS))} and sources).",
-        )
-    return find_sources(roots)
+
+def _missing(what: str) -> DataError:
+    return DataError(
+        f"the C++ headers of torch are not here: {what}.",
+        todo=f"Install torch from a wheel, or name a folder of C++ code ({' '.join(sorted(HEADERS))} and sources).",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nanoplug.contracts import Tokenizer
-from nanoplug.data.documents import bos_id, tokenize
-from nanoplug.data.shards import open_shards, read_texts
+from nanoplug.data.rendering import bos_id, tokenize
+from nanoplug.data.shards import TextReader, TextShard
+from nanoplug.data.token_shards import TokenShard
+from nanoplug.data.tokenized_folder import OpenShard
 from nanoplug.errors import ContractError, DataError
 
 IGNORED = -1
@@ -31,7 +34,7 @@ class EvalBatch:
 
 
 class EvalLoader:
-    """Batches over validation documents; iterating again gives the same batches again.
+    """Batches over validation documents, in shards of text or of tokens; iterating again gives the same batches again.
 
     A document is led by BOS, which is context and never a target. A document longer than a row is cut into pieces;
     the first input of a piece is the last target of the piece before. Pieces are packed best-fit, longest first; what
@@ -40,6 +43,7 @@ class EvalLoader:
 
     max_tokens: take whole documents from the first on while they fit, at least one; None takes all.
     documents, tokens, bytes: what all ranks cover together; tokens are the targets, bytes the UTF-8 bytes of the texts.
+    padding_share: of all places for a target, those with none. digest: tells these shards from others.
     """
 
     def __init__(
@@ -65,13 +69,17 @@ class EvalLoader:
             raise ContractError(f"EvalLoader: max_tokens is {max_tokens}; it must be at least 1, or None for all.")
         self.documents = self.tokens = self.bytes = 0
         chosen: list[NDArray[np.int32]] = []
-        for text, tokens in _tokenized(shards, tokenizer, tokenizer_batch, tokenizer_threads):
+        open_shard = OpenShard(tokenizer)
+        opened = [open_shard(path) for path in shards]
+        digests = [f"{shard.path.name} {shard.digest}" for shard in opened]
+        self.digest = hashlib.sha256("\n".join(digests).encode()).hexdigest()
+        for n_bytes, tokens in _tokenized(opened, tokenizer, tokenizer_batch, tokenizer_threads):
             if max_tokens is not None and self.tokens and self.tokens + len(tokens) - 1 > max_tokens:
                 break
             chosen.append(tokens)
             self.documents += 1
             self.tokens += len(tokens) - 1
-            self.bytes += len(text.encode("utf-8"))
+            self.bytes += n_bytes
         if not self.tokens:
             raise DataError(
                 f"{', '.join(str(path) for path in shards)}: the validation documents hold no token.",
@@ -80,6 +88,7 @@ class EvalLoader:
         rows = _best_fit([piece for tokens in chosen for piece in _cut(tokens, sequence_len)], sequence_len)
         self._bos = bos_id(tokenizer)
         self._inputs_RT, self._targets_RT, self._segments_RT = _filled(rows, sequence_len, self._bos)
+        self.padding_share = 1 - self.tokens / self._targets_RT.size
         self._batch_size, self._rank, self._world_size, self._segments = batch_size, rank, world_size, segments
 
     def __len__(self) -> int:
@@ -103,13 +112,21 @@ class EvalLoader:
 
 
 def _tokenized(
-    shards: Sequence[Path], tokenizer: Tokenizer, batch: int, threads: int
-) -> Iterator[tuple[str, NDArray[np.int32]]]:
-    for group in open_shards(shards).groups:
-        texts = read_texts(group)
-        for start in range(0, len(texts), batch):
-            part = texts[start : start + batch]
-            yield from zip(part, tokenize(tokenizer, part, threads=threads), strict=True)
+    shards: Sequence[TextShard | TokenShard], tokenizer: Tokenizer, batch: int, threads: int
+) -> Iterator[tuple[int, NDArray[np.int32]]]:
+    """UTF-8 bytes and tokens of each document."""
+    reader, bytes_per_token = TextReader(), np.array(tokenizer.bytes_per_token, np.int64)
+    for shard in shards:
+        for group, documents in enumerate(shard.group_documents):
+            for start in range(0, documents, batch):
+                rows = range(start, min(start + batch, documents))
+                if isinstance(shard, TokenShard):
+                    for ids in shard.documents(group, rows):
+                        yield int(bytes_per_token[ids].sum()), ids.astype(np.int32)
+                    continue
+                part = reader.texts(shard.path, group)[start : rows.stop]
+                for text, tokens in zip(part, tokenize(tokenizer, part, threads=threads), strict=True):
+                    yield len(text.encode("utf-8")), tokens
 
 
 def _cut(tokens: NDArray[np.int32], length: int) -> list[NDArray[np.int32]]:

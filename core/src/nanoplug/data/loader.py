@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import attrs
@@ -13,12 +14,15 @@ from attrs import frozen
 from torch import Tensor
 
 from nanoplug.contracts import Tokenizer
-from nanoplug.data.documents import DocumentStream, Position
+from nanoplug.data.deal import Deal
+from nanoplug.data.documents import DocumentStream
+from nanoplug.data.loader_state import LoaderState, require_equal, state_for
 from nanoplug.data.packing import Packer, PackingCounts
-from nanoplug.data.shards import open_shards
+from nanoplug.data.processes import OpenRendering, RenderProcesses
+from nanoplug.data.rendering import PlainRendering, Rendering
+from nanoplug.data.source import ShardStream, Source
+from nanoplug.data.tasks import RenderText
 from nanoplug.errors import ContractError, DataError
-
-_FORMAT = 1
 
 
 @frozen(eq=False)
@@ -26,27 +30,36 @@ class Batch:
     """Rows of tokens in memory of their own.
 
     inputs_BT, targets_BT: int64 (B, T) on the CPU; targets are the inputs shifted by one. segments_BT: int32 (B, T),
-    the number of the document within its row that each input belongs to, or None. state: the loader's state after this
-    batch, of JSON values only. epoch: how often this rank has read its documents to the end.
+    the number of the document within its row that each input belongs to, or None. after: where the loader stood after
+    this batch. epoch: how often this rank had read its documents to the end. packing: what packing did until then.
     """
 
     inputs_BT: Tensor
     targets_BT: Tensor
     segments_BT: Tensor | None
-    state: dict[str, Any]
+    after: LoaderState
     epoch: int
+    packing: PackingCounts
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What `TrainLoader.load_state` needs to go on with the next batch, of JSON values only."""
+        return self.after.to_json()
 
 
 class TrainLoader:
     """Packs the documents of training shards into batches (see `packing`); an iterator of `Batch` that never ends.
 
-    shards: parquet files, all of them for training. batch_size: rows B of a batch. sequence_len: T. rank, world_size:
-    this process reads the row groups rank, rank + world_size, ... buffer_documents: how many packing chooses from.
-    segments: also give the document numbers. split_documents: cut documents longer than a row into rows of their own
-    instead of cropping them, so that next to nothing is dropped; each piece is led by BOS.
+    shards: files of text or of tokens, all of them for training. batch_size: rows B of a batch. sequence_len: T. rank,
+    world_size: this process reads the row groups rank, rank + world_size, ... buffer_documents: how many packing
+    chooses from. segments: also give the document numbers. split_documents: cut documents longer than a row into rows
+    of their own instead of cropping them, so that next to nothing is dropped; each piece is led by BOS. rendering: how
+    texts become tokens, plainly by default. stream: where more shards come from; `shards` are then the first.
 
-    tokenizer_batch, tokenizer_threads and batch_size do not change the sequence of rows.
+    tokenizer_workers: processes that tokenize ahead, each with what `open_rendering` makes; 0: `tokenizer_threads` of
+    this process do it. Neither these, nor tokenizer_batch, nor batch_size change the sequence of rows.
     documents: how many the shards hold, for all ranks together.
+    Use it as a context manager, or call `close`, to end processes and whoever waits for shards.
     Raises DataError if the shards are damaged or empty, or hold nothing for this rank.
     """
 
@@ -61,40 +74,45 @@ class TrainLoader:
         world_size: int = 1,
         tokenizer_batch: int = 128,
         tokenizer_threads: int = 4,
+        tokenizer_workers: int = 0,
         buffer_documents: int = 1000,
         segments: bool = False,
         split_documents: bool = False,
+        rendering: Rendering | None = None,
+        open_rendering: OpenRendering | None = None,
+        stream: ShardStream | None = None,
     ) -> None:
-        sizes = {"batch_size": batch_size, "sequence_len": sequence_len, "buffer_documents": buffer_documents}
+        sizes = {
+            "batch_size": batch_size,
+            "sequence_len": sequence_len,
+            "buffer_documents": buffer_documents,
+            "tokenizer_threads": tokenizer_threads,
+        }
         for name, value in sizes.items():
             if value < 1:
                 raise ContractError(f"TrainLoader: {name} is {value}; it must be at least 1.")
-        opened = open_shards(shards)
-        row_tokens = sequence_len + 1
-        self._stream = DocumentStream(
-            opened,
-            tokenizer,
-            rank=rank,
-            world_size=world_size,
-            row_tokens=row_tokens if split_documents else None,
-            tokenizer_batch=tokenizer_batch,
-            tokenizer_threads=tokenizer_threads,
-        )
-        self._packer = Packer(row_tokens, buffer_documents, self._stream.next)
-        self.documents = opened.documents
         self._batch_size, self._segments = batch_size, segments
+        self._row_tokens, self._buffer_documents = sequence_len + 1, buffer_documents
+        self._split, self._tokenizer_batch = split_documents, tokenizer_batch
+        plain = PlainRendering(tokenizer)
+        rendering = rendering or plain
+        self._render = RenderText(rendering, row_tokens=self._piece_tokens, threads=tokenizer_threads)
+        self._processes = _processes(open_rendering, tokenizer_workers, self._piece_tokens, rendering)
+        self._needs_text = dict(rendering.identity) != dict(plain.identity)
+        self._source = Source(shards, tokenizer, stream=stream, text_only=self._needs_text)
         # What the sequence of rows depends on: a state fits a loader if all of this is equal.
-        self._identity: dict[str, Any] = {
-            "shards": opened.digest,
-            "shard_count": len(opened.paths),
-            "documents": opened.documents,
+        self._made_from: dict[str, Any] = {
             "tokenizer": tokenizer.fingerprint,
+            "rendering": dict(rendering.identity),
             "sequence_len": sequence_len,
             "buffer_documents": buffer_documents,
             "split_documents": split_documents,
-            "rank": rank,
-            "world_size": world_size,
         }
+        self._begin(Deal(self._source, rank, world_size), PackingCounts())
+
+    @property
+    def documents(self) -> int:
+        return self._source.documents
 
     @property
     def counts(self) -> PackingCounts:
@@ -107,57 +125,109 @@ class TrainLoader:
 
         Not to be read while a `Prefetch` works on this loader; each batch has the state that belongs to it.
         """
-        return {
-            "format": _FORMAT,
-            "made_from": dict(self._identity),
-            "position": attrs.asdict(self._stream.position),
-            "buffer": [list(ref) for ref in self._packer.buffered()],
-            "counts": attrs.asdict(self._packer.counts),
-        }
+        return self._after().to_json()
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on after the batch that `state` came with.
+    def _after(self) -> LoaderState:
+        return LoaderState(
+            made_from=self._made_from,
+            listing=self._source.listing,
+            ended=self._source.ended,
+            rank=self._deal.rank,
+            world_size=self._deal.world_size,
+            changes=self._deal.changes,
+            position=self._stream.position,
+            buffer=self._packer.buffered(),
+            counts=self.counts,
+        )
 
-        Raises DataError if the state was made from other shards, another tokenizer, or other settings. Another number
-        of ranks is refused as well: what each rank has buffered depends on which documents it has read.
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on after the batch that `state`, which this rank of as many ranks had, came with.
+
+        Raises DataError if the state was made from other shards, another tokenizer, other settings, or on another rank.
         """
-        if not isinstance(state, dict) or state.get("format") != _FORMAT:
-            raise DataError("the loader state was not written by this version of nanoplug.", todo="Start afresh.")
-        _check_identity(state["made_from"], self._identity)
-        self._stream.seek(Position(**state["position"]))
-        packer = Packer(self._packer.row_tokens, self._packer.buffer_documents, self._stream.next)
-        packer.counts = PackingCounts(**state["counts"])
-        for document in self._stream.fetch([(group, row, piece) for group, row, piece in state["buffer"]]):
-            packer.add(document)
-        self._packer = packer
+        self._go_on(LoaderState.from_json(state))
+
+    def load_states(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Go on where all ranks of a run stood, on any number of ranks: exactly as before if there were as many.
+
+        Else each document of the epoch is still seen exactly once. Raises DataError as `load_state` does, and if
+        `states` are not those of all ranks.
+        """
+        parsed = [LoaderState.from_json(state) for state in states]
+        self._go_on(state_for(parsed, self._deal.rank, self._deal.world_size))
+
+    def close(self) -> None:
+        """End processes and any wait; no batch can be taken any more."""
+        self._source.close()
+        if self._processes is not None:
+            self._processes.close()
+
+    def __enter__(self) -> TrainLoader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
-        rows = [self._packer.row() for _ in range(self._batch_size)]
-        tokens = torch.from_numpy(np.stack([tokens for tokens, _ in rows]))
-        segments = torch.from_numpy(np.stack([segments[:-1] for _, segments in rows])) if self._segments else None
+        rows_BR = np.empty((self._batch_size, self._row_tokens), np.int64)
+        segments_BR = np.empty(rows_BR.shape, np.int32) if self._segments else None
+        for number, tokens in enumerate(rows_BR):
+            self._packer.fill(tokens, None if segments_BR is None else segments_BR[number])
+        after = self._after()
         return Batch(
-            inputs_BT=tokens[:, :-1].contiguous(),
-            targets_BT=tokens[:, 1:].contiguous(),
-            segments_BT=segments,
-            state=self.state,
-            epoch=self._stream.position.epoch,
+            inputs_BT=torch.from_numpy(rows_BR[:, :-1].copy()),
+            targets_BT=torch.from_numpy(rows_BR[:, 1:].copy()),
+            segments_BT=None if segments_BR is None else torch.from_numpy(segments_BR[:, :-1].copy()),
+            after=after,
+            epoch=after.position.epoch,
+            packing=after.counts,
         )
 
+    @property
+    def _piece_tokens(self) -> int | None:
+        return self._row_tokens if self._split else None
 
-def _check_identity(then: dict[str, Any], now: dict[str, Any]) -> None:
-    differing = [name for name in now if then.get(name) != now[name]]
-    if not differing:
-        return
-    if "shards" in differing:
-        what = "the training shards are not those that the state was made from"
-        todo = "Put the shards back as they were, or start afresh."
-    elif "world_size" in differing or "rank" in differing:
-        what = "the state belongs to another rank or number of ranks, whose buffered documents are others"
-        todo = "Go on with as many ranks as before, or start afresh."
-    else:
-        what = "the loader state does not fit this loader"
-        todo = "Go on with the same tokenizer and settings, or start afresh."
-    raise DataError(f"{what}.", details=[f"{name}: {then.get(name)} -> {now[name]}" for name in differing], todo=todo)
+    def _begin(self, deal: Deal, counts: PackingCounts) -> None:
+        self._deal = deal
+        self._stream = DocumentStream(
+            self._source,
+            deal,
+            self._render,
+            row_tokens=self._piece_tokens,
+            batch_documents=self._tokenizer_batch,
+            processes=self._processes,
+        )
+        self._packer = Packer(self._row_tokens, self._buffer_documents, self._stream.next, counts)
+
+    def _go_on(self, state: LoaderState) -> None:
+        here = (self._deal.rank, self._deal.world_size)
+        if (state.rank, state.world_size) != here:
+            raise DataError(
+                f"the state is that of rank {state.rank} of {state.world_size}; this is rank {here[0]} of {here[1]}.",
+                todo="Give the states of all ranks to load_states, which deals what is left among these ranks.",
+            )
+        require_equal(state.made_from, self._made_from)
+        self._source.restore(state.listing, ended=state.ended)
+        if self._processes is not None:
+            self._processes.drop()
+        self._begin(Deal(self._source, *here, state.changes), attrs.evolve(state.counts))
+        self._stream.seek(state.position)
+        for document in self._stream.fetch(state.buffer):
+            self._packer.add(document)
+
+
+def _processes(
+    open_rendering: OpenRendering | None, count: int, piece_tokens: int | None, rendering: Rendering
+) -> RenderProcesses | None:
+    if count < 0 or (count and open_rendering is None):
+        raise ContractError(
+            f"TrainLoader: tokenizer_workers is {count}; it must be 0, or more with an `open_rendering` for them."
+        )
+    if not count or open_rendering is None:
+        return None
+    return RenderProcesses(open_rendering, count=count, row_tokens=piece_tokens, identity=rendering.identity)

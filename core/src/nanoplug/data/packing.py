@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from attrs import define, field, frozen
 from numpy.typing import NDArray
 
-Ref = tuple[int, int, int]
-"""Where a buffered document came from: number of the row group, row in it, and piece of the document."""
+Id = TypeVar("Id", bound=np.integer[Any])
+Ref = tuple[int, int, int, int]
+"""Where a buffered document came from: epoch, number of the row group, row in it, and piece of the document."""
 
 
 @frozen(eq=False)
@@ -23,14 +25,15 @@ class Packable:
     """A tokenized document (or a piece of one), first token BOS."""
 
     ref: Ref
-    tokens: NDArray[np.int32]
+    tokens: NDArray[np.integer[Any]]
 
 
 @define
 class PackingCounts:
-    """What packing did so far, in tokens and documents."""
+    """What packing did so far, in tokens and documents. places: tokens that the rows have room for."""
 
     rows: int = 0
+    places: int = 0
     documents: int = 0
     tokens: int = 0
     cropped_tokens: int = 0
@@ -39,6 +42,11 @@ class PackingCounts:
     def cropped_share(self) -> float:
         """Dropped tokens over all tokens of the documents that were used."""
         return self.cropped_tokens / max(1, self.tokens + self.cropped_tokens)
+
+    @property
+    def padding_share(self) -> float:
+        """Places without a token over all places."""
+        return 1 - self.tokens / self.places if self.places else 0.0
 
 
 @define
@@ -63,25 +71,24 @@ class Packer:
         self._buffer[self._arrivals] = document
         self._arrivals += 1
 
-    def row(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Tokens of the next row, and the number of the document within the row that each belongs to."""
-        tokens = np.empty(self.row_tokens, np.int64)
-        segments = np.empty(self.row_tokens, np.int32)
-        start = segment = 0
-        while start < self.row_tokens:
+    def fill(self, tokens: NDArray[np.int64], segments: NDArray[np.int32] | None = None) -> None:
+        """Write the next row of `row_tokens`, and for each the number of the document within the row it belongs to."""
+        counts, room, segment = self.counts, self.row_tokens, 0
+        while room:
             while len(self._keys) < self.buffer_documents:
                 self.add(self.next_document())
-            document = self._take(self.row_tokens - start)
-            used = document.tokens[: self.row_tokens - start]
-            end = start + len(used)
-            tokens[start:end] = used
-            segments[start:end] = segment
-            self.counts.documents += 1
-            self.counts.tokens += len(used)
-            self.counts.cropped_tokens += len(document.tokens) - len(used)
-            start, segment = end, segment + 1
-        self.counts.rows += 1
-        return tokens, segments
+            document = self._take(room).tokens
+            used, start = min(len(document), room), self.row_tokens - room
+            tokens[start : start + used] = document[:used]
+            if segments is not None:
+                segments[start : start + used] = segment
+            counts.documents += 1
+            counts.tokens += used
+            counts.cropped_tokens += len(document) - used
+            room -= used
+            segment += 1
+        counts.rows += 1
+        counts.places += self.row_tokens
 
     def buffered(self) -> list[Ref]:
         """Where the buffered documents came from, in order of arrival; adding them again restores the buffer."""
@@ -98,7 +105,7 @@ class Packer:
         return self._buffer.pop(-int(arrival))
 
 
-def pieces(tokens: NDArray[np.int32], row_tokens: int) -> list[NDArray[np.int32]]:
+def pieces(tokens: NDArray[Id], row_tokens: int) -> list[NDArray[Id]]:
     """A document in parts of at most `row_tokens`, each led by its BOS; every other token is in one part."""
     if len(tokens) <= row_tokens:
         return [tokens]

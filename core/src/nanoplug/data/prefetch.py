@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -28,16 +27,15 @@ class Prefetch(Generic[T]):
     """Iterates over `source`, holding up to `depth` items ready.
 
     Items come in the order of the source, whose errors are raised here, in their turn. Use it as a context manager, or
-    call `close`, so that the thread ends. stall_s: seconds that `next` has waited so far.
+    call `close`, so that the thread ends. stop: called by `close` before it waits, to wake a source that waits itself.
     """
 
-    def __init__(self, source: Iterator[T], *, depth: int = 2) -> None:
+    def __init__(self, source: Iterator[T], *, depth: int = 2, stop: Callable[[], None] | None = None) -> None:
         if depth < 1:
             raise ContractError(f"Prefetch: depth is {depth}; it must be at least 1.")
-        self.stall_s = 0.0
         self._source = source
         self._ready: queue.Queue[T | _Last] = queue.Queue(depth)
-        self._stop = threading.Event()
+        self._stop, self._wake = threading.Event(), stop
         self._last: _Last | None = None
         self._thread = threading.Thread(target=self._work, name="nanoplug-prefetch", daemon=True)
         self._thread.start()
@@ -49,9 +47,7 @@ class Prefetch(Generic[T]):
         if self._stop.is_set():
             raise ContractError("Prefetch: next was called after close.")
         if self._last is None:
-            start = time.perf_counter()
             item = self._ready.get()
-            self.stall_s += time.perf_counter() - start
             if not isinstance(item, _Last):
                 return item
             self._last = item
@@ -62,6 +58,8 @@ class Prefetch(Generic[T]):
     def close(self) -> None:
         """Stop the thread and wait until it has ended; items that are ready are dropped."""
         self._stop.set()
+        if self._wake is not None:
+            self._wake()
         self._thread.join()
 
     def __enter__(self) -> Prefetch[T]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nanoplug.inference.detokenize import Detokenizer
 from nanoplug.inference.engine import Engine
@@ -10,7 +10,7 @@ from nanoplug.inference.engine import Engine
 
 def complete_text(
     engine: Engine,
-    prompt: str,
+    prompt: str | Sequence[int],
     *,
     num_samples: int = 1,
     max_tokens: int | None = None,
@@ -22,6 +22,7 @@ def complete_text(
 ) -> list[str]:
     """The text that follows `prompt`, `num_samples` times, without special tokens. Arguments as in `Engine.generate`.
 
+    prompt: a text that begins a document, or ids as they are to be read.
     is_whole: told the text of a row whenever it has grown; once true for a row, the row gets no more text, and
         generation stops when all rows are whole. on_text: told (row, new text) as soon as characters are complete.
     """
@@ -39,7 +40,7 @@ def complete_text(
             whole.add(row)
 
     for tokens, sampled in engine.generate(
-        engine.encode_prompt(prompt),
+        engine.encode_prompt(prompt) if isinstance(prompt, str) else prompt,
         num_samples=num_samples,
         max_tokens=max_tokens,
         temperature=temperature,

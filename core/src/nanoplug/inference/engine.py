@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nanoplug.model.gpt import GPT
 
 _BEGINNINGS = ("<|bos|>", "<|endoftext|>")
-_STOPS = (*_BEGINNINGS, "<|eos|>", "<|assistant_end|>")
+_STOPS = (*_BEGINNINGS, "<|eos|>", "<EOS>", "<|assistant_end|>")
 
 Column = tuple[list[int], list[int]]
 """One step: a token for each row, and a mask that is 1 where the token was sampled and 0 where it is a pad."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import asdict, frozen
 
-from nanoplug.errors import ConfigError
+from nanoplug.ranges import check_values
 
 
 @frozen(kw_only=True)
@@ -29,19 +29,4 @@ class OptimSettings:
     final_lr_frac: float = 0.0
 
     def __attrs_post_init__(self) -> None:
-        for name in ("embedding_lr", "unembedding_lr", "matrix_lr", "scalar_lr", "weight_decay"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"optim: {name} is {getattr(self, name)}; it must be at least 0.")
-        for name in ("adam_beta1", "adam_beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"optim: {name} is {getattr(self, name)}; it must be at least 0 and below 1.")
-        for name in ("warmup_ratio", "warmdown_ratio", "final_lr_frac"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"optim: {name} is {getattr(self, name)}; it must lie between 0 and 1.")
-        if self.warmup_ratio + self.warmdown_ratio > 1:
-            raise ConfigError(
-                f"optim: warmup_ratio {self.warmup_ratio} and warmdown_ratio {self.warmdown_ratio} overlap;"
-                " their sum must be at most 1."
-            )
-        if self.total_batch_tokens < 1:
-            raise ConfigError(f"optim: total_batch_tokens is {self.total_batch_tokens}; it must be at least 1.")
+        check_values("optim", asdict(self))

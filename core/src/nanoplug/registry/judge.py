@@ -57,12 +57,7 @@ def judge_request(spec: Spec, request: Request) -> tuple[Reason, ...]:
     if isinstance(spec, KernelSpec):
         return tuple(_kernel(spec, request))
     if isinstance(spec, TokenizerSpec):
-        asked = ((name, getattr(request, name)) for name in ("lossless", "trainable", "chat", "fim"))
-        return tuple(
-            Reason(f"is not {name}" if name in ("lossless", "trainable") else f"has no tokens for {name}")
-            for name, wanted in asked
-            if wanted and not getattr(spec, name)
-        )
+        return tuple(_tokenizer(spec, request))
     if isinstance(spec, DeviceSpec):
         return tuple(_dtype(spec.dtypes, request))
     return ()
@@ -150,6 +145,14 @@ def _kernel(spec: KernelSpec, request: Request) -> Iterator[Reason]:
         "deterministic": "is not deterministic",
     }
     yield from (Reason(text) for name, text in said.items() if getattr(request, name) and not getattr(spec, name))
+
+
+def _tokenizer(spec: TokenizerSpec, request: Request) -> Iterator[Reason]:
+    for name in ("lossless", "trainable", "chat", "fim"):
+        if getattr(request, name) and not getattr(spec, name):
+            yield Reason(f"is not {name}" if name in ("lossless", "trainable") else f"has no tokens for {name}")
+    if request.imports is not None and request.imports not in spec.imports:
+        yield Reason(f"does not open {request.imports}", f"it opens {_either(spec.imports)}" if spec.imports else "")
 
 
 def _dtype(served: frozenset[str], request: Request) -> Iterator[Reason]:

@@ -24,7 +24,7 @@ class Request:
 
     device: type of device. dtype: of activations. window: -1 or None asks for none. tokens: longest T.
     rows, width, vocabulary: N, D and V of the loss. softcap: logits are capped. reduction: of the loss.
-    ops: kernel functions that the backend itself must have.
+    ops: kernel functions that the backend itself must have. imports: name of a file that somebody else made.
     """
 
     device: str | None = None
@@ -49,6 +49,7 @@ class Request:
     trainable: bool | None = None
     chat: bool | None = None
     fim: bool | None = None
+    imports: str | None = None
 
     @classmethod
     def described(cls, text: str) -> Request:
@@ -80,7 +81,7 @@ def tokens(text: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _value(key: str, value: str | None) -> object:
-    if key in ("device", "dtype", "reduction", "ops") or key in _INTEGERS:
+    if key in ("device", "dtype", "reduction", "ops", "imports") or key in _INTEGERS:
         if value is None:
             raise ConfigError(f"{key!r} needs a value.", todo=f"Write {key}=VALUE.")
         if key in _INTEGERS:

@@ -52,12 +52,12 @@ def train(
     loss_of: the (compiled) model; (inputs_BT, targets_BT, segments_BT or None) -> mean loss in nats, fp32.
     check_targets_below: the vocabulary size, to check each target at the price of a synchronisation.
     """
-    loader_state: Any = None
+    batch: Batch | None = None
     with _collecting_rarely() as collect:
         for step in range(start_step, plan.steps + 1):
             # A checkpoint comes before whatever could fail; the one resumed from is there already.
             if plan.saves(step) and step != start_step:
-                hooks.save(step, loader_state)
+                hooks.save(step, batch.state if batch else None)
             if plan.evaluates(step):
                 hooks.evaluate(step)
             if hooks.cpp and plan.runs_cpp(step):
@@ -79,11 +79,15 @@ def train(
                     part = loss_of(device.put(batch.inputs_BT), device.put(batch.targets_BT), segments_BT)
                     (part / plan.accumulate).backward()
                 loss += part.detach() / plan.accumulate
-                loader_state = batch.state
             device.reduce_gradients(optimizer.parameters)
             optimizer.step()
             optimizer.zero_grad()
-            metrics.stepped(step, device.sum_over_ranks(loss) / device.world_size, lr_factor=optimizer.lr_factor)
+            metrics.stepped(
+                step,
+                device.sum_over_ranks(loss) / device.world_size,
+                lr_factor=optimizer.lr_factor,
+                packing=batch.packing if batch else None,
+            )
             collect()
 
 

@@ -21,6 +21,7 @@ import torch
 from attrs import define, field, frozen
 from torch import Tensor
 
+from nanoplug.data.packing import PackingCounts
 from nanoplug.errors import DataError, NanoplugError
 from nanoplug.whole_files import full_disk_explained, write_text
 
@@ -35,6 +36,8 @@ class _Step:
     step: int
     loss: Tensor
     lr_factor: float
+    cropped_share: float | None
+    padding_share: float | None
 
 
 @define
@@ -72,7 +75,7 @@ class Metrics:
         self.loss_ema: float | None = None
         self.val_bpb: float | None = None
         self.min_val_bpb: float | None = None
-        self.elapsed_s = 0.0
+        self.elapsed_s = self.data_stall_s = 0.0
         self._tokens_per_step = tokens_per_step
         self._flops_per_step = flops_per_token * tokens_per_step
         self._peak_flops = peak_flops * world_size if peak_flops else None
@@ -96,12 +99,14 @@ class Metrics:
         yield
         self._window.waited_s += self._clock() - began
 
-    def stepped(self, step: int, loss: Tensor, *, lr_factor: float) -> None:
+    def stepped(self, step: int, loss: Tensor, *, lr_factor: float, packing: PackingCounts | None = None) -> None:
         """After the optimizer's step. loss: 0-dim, nats per token, mean over micro-batches and ranks, on any device.
 
+        packing: what packing did from the beginning to this step's last batch.
         Raises NanoplugError that names the step when a loss that is read here is not finite.
         """
-        self._window.steps.append(_Step(step, loss.detach().clone(), lr_factor))
+        cropped, padding = (packing.cropped_share, packing.padding_share) if packing else (None, None)
+        self._window.steps.append(_Step(step, loss.detach().clone(), lr_factor, cropped, padding))
         self._steps_seen += 1
         # Alone: the first step, which compiles; and the steps before which times do not count.
         due = (step + 1) % self._log_every == 0 or self._steps_seen in (1, WARMUP_STEPS)
@@ -149,6 +154,7 @@ class Metrics:
             "ema_sum": self._ema_sum,
             "updates": self._updates,
             "elapsed_s": self.elapsed_s,
+            "data_stall_s": self.data_stall_s,
             "val_bpb": self.val_bpb,
             "min_val_bpb": self.min_val_bpb,
         }
@@ -159,7 +165,7 @@ class Metrics:
         self._next_step = step
         self._ema_sum, self._updates = float(state["ema_sum"]), int(state["updates"])
         self.loss_ema = self._debiased() if self._updates else None
-        self.elapsed_s = float(state["elapsed_s"])
+        self.elapsed_s, self.data_stall_s = float(state["elapsed_s"]), float(state["data_stall_s"])
         self.val_bpb, self.min_val_bpb = state["val_bpb"], state["min_val_bpb"]
         rows = [row for row in (read_rows(self.path) if self.path.is_file() else []) if _stays(row, step)]
         # A run killed between its checkpoint and the row that says so.
@@ -181,7 +187,7 @@ class Metrics:
 
     def _write_steps(self, losses: list[float]) -> None:
         window, self._window = self._window, _Window()
-        step_s = window.seconds / len(window.steps)
+        step_s, stall_s = window.seconds / len(window.steps), window.waited_s / len(window.steps)
         for pending, loss in zip(window.steps, losses, strict=True):
             if not math.isfinite(loss):
                 raise NanoplugError(
@@ -193,6 +199,7 @@ class Metrics:
             self._next_step = pending.step + 1
             self.loss_ema = self._debiased()
             self.elapsed_s += step_s
+            self.data_stall_s += stall_s
             self._emit(
                 {
                     "event": "step",
@@ -205,6 +212,9 @@ class Metrics:
                     "tokens_per_s": self._tokens_per_step / step_s if step_s else None,
                     "mfu": self._flops_per_step / step_s / self._peak_flops if self._peak_flops and step_s else None,
                     "data_stall_share": window.waited_s / window.seconds if window.seconds else None,
+                    "data_stall_s": self.data_stall_s,
+                    "cropped_share": pending.cropped_share,
+                    "padding_share": pending.padding_share,
                     "elapsed_s": self.elapsed_s,
                 }
             )

@@ -50,7 +50,9 @@ def summarize(
     """The content of `summary.json`.
 
     Losses are those of the first and last step, in nats per token; val_bpb of the first and last evaluation.
-    tok_per_s and mfu are medians over the steps after the tenth, or over all of a shorter run.
+    tok_per_s and mfu are medians over the steps after the tenth, or over all of a shorter run. data_stall_s: waited for
+    batches in all, of the time in steps a share of data_stall_share. cropped_share: of the tokens of the documents that
+    were used; padding_share: of the places in rows.
     """
     steps = [row for row in rows if row["event"] == "step"]
     bpb = [row["val_bpb"] for row in rows if row["event"] == "eval"]
@@ -64,8 +66,20 @@ def summarize(
         "val_bpb": bpb[-1] if bpb else None,
         "tok_per_s": _median(row["tokens_per_s"] for row in steady),
         "mfu": _median(row["mfu"] for row in steady),
+        **_of_the_data(steps),
         "peak_memory_bytes": peak_memory_bytes,
         "receipt_sha256": receipt_sha256,
+    }
+
+
+def _of_the_data(steps: Sequence[Row]) -> dict[str, Any]:
+    last = steps[-1] if steps else {}
+    stall_s, elapsed_s = last.get("data_stall_s"), last.get("elapsed_s")
+    return {
+        "data_stall_s": stall_s,
+        "data_stall_share": stall_s / elapsed_s if stall_s is not None and elapsed_s else None,
+        "cropped_share": last.get("cropped_share"),
+        "padding_share": last.get("padding_share"),
     }
 
 
@@ -167,6 +181,9 @@ def _numbers(rows: Sequence[Row], summary: Mapping[str, Any], facts: Mapping[str
         ("throughput", _shown(summary["tok_per_s"] and round(summary["tok_per_s"]), "tokens per second")),
         ("MFU", "unknown" if mfu is None else f"{100 * mfu:.1f} %"),
         ("peak memory", "unknown" if memory is None else f"{memory / 2**20:,.0f} MiB"),
+        ("waiting for data", _share(summary["data_stall_share"], "of the time in training steps")),
+        ("cropped by packing", _share(summary["cropped_share"], "of the tokens of the documents used")),
+        ("padding of training rows", _share(summary["padding_share"], "of their tokens")),
         ("time in training steps", duration(steps[-1]["elapsed_s"]) if steps else "unknown"),
         *((name, _shown(value)) for name, value in facts.items()),
     ]
@@ -238,6 +255,10 @@ def _shown(value: Any, unit: str = "") -> str:
         return str(value)
     number = f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if abs(value) >= 10_000 else str(value)
     return f"{number} {unit}".rstrip()
+
+
+def _share(value: float | None, of: str) -> str:
+    return "unknown" if value is None else f"{100 * value:.1f} % {of}"
 
 
 def _median(values: Iterable[float | None]) -> float | None:

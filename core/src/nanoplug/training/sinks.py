@@ -21,6 +21,7 @@ _TRAIN_NAMES = {
     "tokens_per_s": "train/tok_per_sec",
     "mfu": "train/mfu",
     "data_stall_share": "train/data_stall_share",
+    "cropped_share": "train/cropped_share",
 }
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import tiktoken
 
 from nanoplug import whole_files
+from nanoplug.contracts import check_batch, check_text
 from nanoplug.errors import ContractError, DataError
 
 FILE_NAME = "bpe.json"
@@ -71,28 +72,17 @@ class BpeTokenizer:
 
         Raises ContractError on another type, and on a string with lone surrogates, which has no bytes.
         """
+        check_text("bpe", text)
         if isinstance(text, bytes):
             try:
                 return self._encode_text(text.decode("utf-8"))
             except UnicodeDecodeError:
                 return self._encode_damaged(text)
-        if not isinstance(text, str):
-            raise ContractError(f"bpe: encode takes str or bytes; got {type(text).__name__}.")
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise ContractError(
-                f"bpe: the string has a lone surrogate at position {error.start}, which no UTF-8 can hold.",
-                todo="Pass bytes, or clean the string first.",
-            ) from None
         return self._encode_text(text)
 
     def encode_batch(self, texts: Sequence[str | bytes], *, threads: int = 4) -> list[list[int]]:
         """`encode` of each text, in order, on `threads` threads; tiktoken works outside the interpreter's lock."""
-        if isinstance(texts, (str, bytes)):
-            raise ContractError(f"bpe: encode_batch takes a sequence of texts; got one {type(texts).__name__}.")
-        if threads < 1:
-            raise ContractError(f"bpe: threads is {threads}; it must be at least 1.")
+        check_batch("bpe", texts, threads)
         if threads == 1 or len(texts) < 2:
             return [self.encode(text) for text in texts]
         with ThreadPoolExecutor(threads) as pool:

@@ -14,7 +14,7 @@ from nanoplug.cli.say import say
 if TYPE_CHECKING:
     from nanoplug.corpus.index_run import IndexReport
 
-VAL_FRACTION = 0.05
+VAL_FRACTION = 0.1
 # Rows are short; a longer document would be cut into pieces that begin in the middle of a function.
 MAX_TOKENS = 512
 
@@ -26,13 +26,14 @@ def quickstart_shards(corpus: Path | None, out: Path, console: Console, *, whole
     """
     from nanoplug.corpus.build import REPORT_NAME, build_shards, digest_of
     from nanoplug.corpus.source_files import find_sources
-    from nanoplug.corpus.torch_headers import torch_headers
+    from nanoplug.corpus.torch_headers import FOLDERS, LIBRARY, torch_headers
     from nanoplug.errors import RunConflict
     from nanoplug.training.run_folder import RunFolder
     from nanoplug.whole_files import write_text
 
-    scan = torch_headers() if corpus is None else find_sources([corpus])
-    source = "the hand-written C++ headers of the installed torch" if corpus is None else str(corpus)
+    folders = FOLDERS if whole_files else (LIBRARY,)
+    scan = torch_headers(folders) if corpus is None else find_sources([corpus])
+    source = f"{', '.join(folders)} of the installed torch" if corpus is None else str(corpus)
     folder, made_from = out / "data", out / "data.made_from"
     identity = f"{digest_of(scan, VAL_FRACTION)} {'files' if whole_files else 'index'}"
     there = (folder / REPORT_NAME).is_file()
@@ -68,7 +69,7 @@ def _index(corpus: Path | None, folder: Path, console: Console, *, rebuild: bool
     from nanoplug.corpus.licences import LicencePolicy
     from nanoplug.corpus.open_output import opened_output
     from nanoplug.corpus.project_documents import DocumentSettings
-    from nanoplug.corpus.torch_headers import FOLDERS, INCLUDE_DIRS, torch_include
+    from nanoplug.corpus.torch_headers import LIBRARY, torch_include
 
     root = torch_include() if corpus is None else corpus
     job = ProjectJob(
@@ -81,8 +82,8 @@ def _index(corpus: Path | None, folder: Path, console: Console, *, rebuild: bool
         pairs=True,
         parse_workers=usable_cores(),
         cache=base_folder() / "index",
-        include_dirs=[root / name for name in INCLUDE_DIRS] if corpus is None else [],
-        folders=FOLDERS if corpus is None else [],
+        include_dirs=[root] if corpus is None else [],
+        folders=[LIBRARY] if corpus is None else [],
     )
     with opened_output(folder, append=False, force=rebuild, val_fraction=VAL_FRACTION) as sink, _bar(console) as told:
         return run_index([job], sink, LocalEngine(1), near_duplicates=0.85, val_fraction=VAL_FRACTION, on_file=told)

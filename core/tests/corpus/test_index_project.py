@@ -270,3 +270,20 @@ def test_the_compile_database_is_honoured(tmp_path: Path) -> None:
         ("the compile database names a file that is not there", "gone.cc"),
     ]  # fmt: skip
     assert [d.name for d in index_project(tmp_path, compile_database="none").definitions] == []
+
+
+def test_a_source_without_a_command_does_not_retell_headers(tmp_path: Path) -> None:
+    header = "#ifndef SPACE\n#define SPACE one\n#endif\nnamespace SPACE {\ninline int f() { return 1; }\n}\n"
+    (tmp_path / "h.h").write_text(header)
+    (tmp_path / "only.h").write_text("inline int g() { return 2; }\n")
+    (tmp_path / "a.cc").write_text('#include "h.h"\nint a() { return one::f(); }\n')
+    (tmp_path / "b.cc").write_text(
+        '#define SPACE two\n#include "h.h"\n#include "only.h"\nint b() { return two::f() + g(); }\n'
+    )
+    entry = {"directory": str(tmp_path), "file": "a.cc", "arguments": ["c++", "-c", "a.cc"]}
+    (tmp_path / "compile_commands.json").write_text(json.dumps([entry]))
+    index = index_project(tmp_path)
+    names = [definition.qualified_name for definition in index.definitions]
+    assert sorted(names) == ["a", "b", "g", "one::f"]
+    (calls,) = [definition.calls for definition in index.definitions if definition.name == "a"]
+    assert [definition.qualified_name for definition in index.definitions if definition.usr in calls] == ["one::f"]

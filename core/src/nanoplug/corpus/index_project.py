@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -72,7 +72,8 @@ def index_project(
         progress = _Progress(on_progress)
         rounds = ParseRounds(pool, store, _identity(toolchain), progress.add, plan.with_company, batch_sizes)
         entries, left = _parse(tree, plan, rounds, progress)
-    joined = _join(tree, store, entries, left, problems)
+    strangers = plan.without_command if commands else frozenset()
+    joined = _join(tree, store, entries, left, problems, strangers)
     store.forget_unused(entries)
     definitions = joined.definitions()
     files = joined.files()
@@ -84,7 +85,7 @@ def index_project(
     counts = {
         **tree.counts,
         "files": len(files),
-        "sources without a compile command": plan.without_command if commands else 0,
+        "sources without a compile command": len(strangers),
         **{f"files parsed by {parser}": sum(file.parser == parser for file in files.values())
            for parser in ("clang", "tree-sitter")},
         "definitions": len(definitions),
@@ -167,9 +168,16 @@ def _unusable(entry: Entry) -> bool:
 
 
 def _join(
-    tree: SourceTree, store: IndexCache, entries: Iterable[Entry], left: list[TreeFile], problems: list[Problem]
+    tree: SourceTree,
+    store: IndexCache,
+    entries: Sequence[Entry],
+    left: list[TreeFile],
+    problems: list[Problem],
+    strangers: frozenset[str],
 ) -> JoinedFacts:
+    """strangers: sources with borrowed arguments; what they make of a header counts if no other file includes it."""
     joined = JoinedFacts(tree.files)
+    told = {name for entry in entries if entry.file not in strangers and not _unusable(entry) for name in entry.facts}
     digests: dict[str, None] = {}
     instances: dict[str, None] = {}
     poor: set[str] = set()
@@ -179,7 +187,8 @@ def _join(
         if _unusable(entry) or (header and entry.errors):
             poor.add(entry.file)
             continue
-        digests.update(dict.fromkeys(entry.facts.values()))
+        hidden = told if entry.file in strangers else ()
+        digests.update((digest, None) for name, digest in entry.facts.items() if name not in hidden)
         if entry.batch in store.batches:
             instances.update(dict.fromkeys(store.batches[entry.batch].instances))
             joined.names.update(store.batches[entry.batch].names)

@@ -82,9 +82,9 @@ class UnitPlan:
         return self._tasks(self._tree.files[name] for name in names)
 
     @property
-    def without_command(self) -> int:
+    def without_command(self) -> frozenset[str]:
         """Sources that the compile database does not name."""
-        return sum(file.source and name not in self._own for name, file in self._tree.files.items())
+        return frozenset(name for name, file in self._tree.files.items() if file.source and name not in self._own)
 
     def _tasks(self, files: Iterable[TreeFile]) -> tuple[list[Task], list[TreeFile]]:
         tasks: list[Task] = []

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nanoplug.cli.open_data import _shards, _stored_validation
+from nanoplug.cli.open_data import _shards, _stored_validation, open_data
 from nanoplug.config import Config, load_config
 from nanoplug.conformance.tokenizer_reference import ReferenceTokenizer
 from nanoplug.data.shards import Document, write_shard
@@ -67,3 +67,16 @@ def test_a_checkpoint_of_an_earlier_form() -> None:
         checkpoint: Any = SimpleNamespace(folder=Path("x"), state={"loader": loader, "validation": validation})
         with pytest.raises(CheckpointError, match="does not read"):
             _stored_validation(checkpoint)
+
+
+def test_a_tokenizer_without_the_bytes_of_its_tokens_is_refused_at_once(folder: Path) -> None:
+    class Short(ReferenceTokenizer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bytes_per_token = self.bytes_per_token[:-1]
+
+    device: Any = SimpleNamespace(rank=0, world_size=1)
+    with pytest.raises(DataError, match="bits per byte cannot be counted"):
+        open_data(config(folder), Short(), device, eval_tokens=100, checkpoint=None)
+    with open_data(config(folder), TOKENIZER, device, eval_tokens=100, checkpoint=None).loader as loader:
+        assert loader.documents == 2

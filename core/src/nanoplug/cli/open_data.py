@@ -41,8 +41,16 @@ def open_data(
 ) -> Data:
     """The loaders of a run, where `checkpoint` left them, or at their beginning.
 
-    Raises DataError if the shards are not there, damaged, or others than before.
+    Raises DataError if the shards are not there, damaged, or others than before, and for a tokenizer that does not
+    know the bytes of its tokens, which validation would ask for.
     """
+    counted = len(tokenizer.bytes_per_token)
+    if counted != tokenizer.vocab_size:
+        raise DataError(
+            f"the tokenizer has {tokenizer.vocab_size:,} ids and states the bytes of {counted:,}; bits per byte cannot"
+            " be counted with it.",
+            todo="Train with another tokenizer, or tell the author of its plugin.",
+        )
     stored = None if checkpoint is None else _stored_validation(checkpoint)
     training, validation, stream = _shards(config, tokenizer, stored)
     both: dict[str, Any] = {

@@ -80,3 +80,11 @@ def test_bench_need_not_prove_again_what_was_verified(plugin_folder: object) -> 
     done = CliRunner().invoke(cli, ["bench", "attention", *shape])
     assert done.exit_code == 0, done.output
     assert "verifying" not in done.output
+
+
+def test_a_backend_that_no_law_has_a_case_for_is_not_called_proved(plugin_folder: object) -> None:
+    plugin_folder.add_backend("acme", kind="tokenizer")  # type: ignore[attr-defined]
+    done = CliRunner().invoke(cli, ["verify", "tokenizer", "acme"])
+    assert done.exit_code == 1
+    assert done.stdout.splitlines()[-1].startswith("UNPROVED  tokenizer acme: no law has a case")
+    assert "nanoplug tokenizer verify FOLDER" in done.stdout

@@ -29,7 +29,7 @@ def verify(kind: str, name: str, device: str | None, as_json: bool) -> None:
     """Prove backend NAME of KIND against the laws of its kind.
 
     Each law is also run against implementations that are wrong on purpose, and must reject them. Exit status 1 if a
-    law is broken, or lets a wrong implementation pass.
+    law is broken, lets a wrong implementation pass, or if there was no case to hold the backend against.
     """
     from nanoplug.conformance.kit import run_laws, subject_for
 
@@ -41,10 +41,15 @@ def verify(kind: str, name: str, device: str | None, as_json: bool) -> None:
         click.echo(f"{'law':<24}{'cases':>6}  {'worst error':>11}  {'limit':>9}  {'wrong rejected':>14}  status")
         report = run_laws(subject, _echo)
         click.echo(summary(report))
-    if kind in SHAPE_OF_KIND:
+    if kind in SHAPE_OF_KIND and proved(report):
         _remember(report, name)
-    if not report.ok:
+    if not report.ok or not proved(report):
         sys.exit(1)
+
+
+def proved(report: Report) -> bool:
+    """Whether any law had a case for what the backend declares."""
+    return any(not outcome.skipped for outcome in report.outcomes)
 
 
 def _remember(report: Report, name: str) -> None:
@@ -116,6 +121,9 @@ def summary(report: Report) -> str:
     counts = document(report)
     subject = report.subject
     survived = len(counts["wrong_survived"])
+    if not proved(report):
+        note = "; a trained one is proved by `nanoplug tokenizer verify FOLDER`" if subject.kind == "tokenizer" else ""
+        return f"UNPROVED  {subject.kind} {subject.name}: no law has a case for what it declares{note}"
     return (
         f"{'PASSED' if report.ok else 'FAILED'}  {subject.kind} {subject.name} on {subject.device}: "
         f"{counts['passed']} cases passed, {counts['failed']} failed, {counts['skipped']} laws not declared; "

@@ -190,7 +190,7 @@ def _progress(projects: int, *, inline: bool) -> Iterator[Told]:
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         all_projects = bars.add_task("projects", total=projects)
         files = bars.add_task("files", total=None, visible=False)
 

@@ -63,3 +63,13 @@ def test_a_damaged_file_is_said_to_be_and_made_anew(
     assert "cannot be read" in capsys.readouterr().err
     assert Proofs(path, "here").of(contender("one"), "cpu", lambda _: None).passed
     assert len(proven) == 1
+
+
+def test_one_that_no_law_has_a_case_for_has_proved_nothing(
+    contender: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    law = Law(name="window", says="", cases=lambda _: [], check=lambda *_: None, wrong=())
+    skipped = LawReport(law=law, outcomes=(Outcome(law="window", case="", ok=True, skipped="no case"),))
+    monkeypatch.setattr(module, "run_laws", lambda subject: Report(subject=subject, laws=(skipped,)))
+    proof = Proofs(tmp_path / "proofs.json", "here").of(contender("one"), "cpu", lambda _: None)
+    assert (proof.passed, proof.text) == (False, "no law has a case for what it declares")

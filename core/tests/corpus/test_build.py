@@ -61,7 +61,7 @@ def test_small_corpora_have_row_groups_for_several_ranks(tmp_path: Path) -> None
 
 
 def test_large_corpora_have_several_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nanoplug.corpus.build.SHARD_BYTES", 100)
+    monkeypatch.setattr("nanoplug.corpus.training_shards.SHARD_BYTES", 100)
     report = build_shards(find_sources([project(tmp_path / "proj", 60)]), tmp_path / "out")
     train, val = split_shards(tmp_path / "out")
     assert len(train) == report.train_shards > 4

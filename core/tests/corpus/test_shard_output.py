@@ -65,7 +65,7 @@ def test_order_does_not_depend_on_the_order_of_coming(tmp_path: Path, output: An
 
 
 def test_several_shards(tmp_path: Path, output: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nanoplug.corpus.shard_output.SHARD_BYTES", 100)
+    monkeypatch.setattr("nanoplug.corpus.training_shards.SHARD_BYTES", 100)
     split, _ = output.write(tmp_path / "out", output.documents(20))
     assert split.train_shards == len(list((tmp_path / "out").glob("train_*.parquet"))) > 3
 

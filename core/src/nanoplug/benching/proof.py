@@ -82,8 +82,8 @@ def _facts(made_of: Mapping[str, str]) -> dict[str, str]:
 def _proof(report: Report) -> Proof:
     broken = [law.law.name for law in report.laws if law.failures]
     unproven = [law.law.name for law in report.laws if law.survived]
-    if report.ok:
+    if report.proved:
         return Proof(passed=True, text=f"{len(report.outcomes)} cases passed")
     found = [f"breaks {', '.join(broken)}"] if broken else []
     found += [f"laws that let a wrong implementation pass: {', '.join(unproven)}"] if unproven else []
-    return Proof(passed=False, text="; ".join(found))
+    return Proof(passed=False, text="; ".join(found) or "no law has a case for what it declares")

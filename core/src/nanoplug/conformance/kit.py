@@ -91,6 +91,11 @@ class Report:
     def ok(self) -> bool:
         return all(law.ok for law in self.laws)
 
+    @property
+    def proved(self) -> bool:
+        """`ok`, and some law had a case for what the backend declares."""
+        return self.ok and any(not outcome.skipped for outcome in self.outcomes)
+
 
 def run_laws(subject: Subject, each: Callable[[LawReport], None] = lambda report: None) -> Report:
     """Every law on the subject and on the law's own wrong implementations; `each` is told law by law."""

@@ -12,14 +12,13 @@ import attrs
 from attrs import field, frozen
 
 from nanoplug.corpus.source_files import Scan, SourceFile, read_source
+from nanoplug.corpus.training_shards import write_training_shards
 from nanoplug.data.made_folder import made_folder
-from nanoplug.data.shards import ROW_GROUP_DOCUMENTS, Document, write_shard
+from nanoplug.data.shards import Document, write_shard
 from nanoplug.errors import ConfigError, DataError
 
 REPORT_NAME = "data.json"
-SHARD_BYTES = 256 << 20
 _FORMAT = 1
-_MIN_GROUPS = 64
 
 
 @frozen(kw_only=True)
@@ -45,21 +44,17 @@ def build_shards(scan: Scan, out: Path, *, val_fraction: float = 0.05, rebuild: 
     """
     with made_folder(out, mark=REPORT_NAME, rebuild=rebuild) as folder:
         train, val = _split(scan.files, val_fraction)
-        shares = _shares(train)
-        # Small corpora get small row groups, so that there is one for each of several ranks.
-        group = max(1, min(ROW_GROUP_DOCUMENTS, len(train) // _MIN_GROUPS))
+        train_shards = write_training_shards(folder, train, bytes_of=lambda file: file.bytes, read=_documents)
         report = BuildReport(
             digest=digest_of(scan, val_fraction),
             train_documents=len(train),
             train_bytes=sum(file.bytes for file in train),
-            train_shards=len(shares),
+            train_shards=train_shards,
             val_documents=len(val),
             val_bytes=sum(file.bytes for file in val),
             val_fraction=val_fraction,
             skipped=scan.skipped,
         )
-        for number, share in enumerate(shares):
-            write_shard(folder / f"train_{number:05d}.parquet", _documents(share), row_group_documents=group)
         write_shard(folder / "val.parquet", _documents(val))
         content = {"format": _FORMAT, **attrs.asdict(report)}
         (folder / REPORT_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -102,19 +97,6 @@ def _split(files: Sequence[SourceFile], val_fraction: float) -> tuple[list[Sourc
     count = sum(hashlib.sha256(file.name.encode()).hexdigest()[:16] < limit for file in ranked)
     count = min(max(count, 1), len(ranked) - 1)
     return ranked[count:], ranked[:count]
-
-
-def _shares(files: Sequence[SourceFile]) -> list[list[SourceFile]]:
-    """Files in runs of at most `SHARD_BYTES`."""
-    shares: list[list[SourceFile]] = [[]]
-    size = 0
-    for file in files:
-        if shares[-1] and size + file.bytes > SHARD_BYTES:
-            shares.append([])
-            size = 0
-        shares[-1].append(file)
-        size += file.bytes
-    return shares
 
 
 def _documents(files: Sequence[SourceFile]) -> Iterator[Document]:

@@ -10,14 +10,14 @@ from typing import Any
 
 import attrs
 
-from nanoplug.corpus.build import REPORT_NAME, SHARD_BYTES, BuildReport
-from nanoplug.corpus.document_spool import DocumentSpool, Place
+from nanoplug.corpus.build import REPORT_NAME, BuildReport
+from nanoplug.corpus.document_spool import DocumentSpool
 from nanoplug.corpus.index_output import FORMAT, PAIRS_NAME, Split, pair_lines
+from nanoplug.corpus.training_shards import write_training_shards
 from nanoplug.data.fim_pairs import Pair
-from nanoplug.data.shards import ROW_GROUP_DOCUMENTS, Document, write_shard
+from nanoplug.data.shards import Document, write_shard
 from nanoplug.errors import ConfigError, DataError
 
-_MIN_GROUPS = 64
 _BESIDES = ("val_projects", "pairs")
 
 
@@ -58,12 +58,9 @@ class ShardFolder:
                 todo="Name more source code, or write JSON lines: --output FILE.jsonl.",
             )
         lines = pair_lines(pairs, without=projects)
-        shares = _shares(train)
-        # Small corpora get small row groups, so that there is one for each of several ranks.
-        group = max(1, min(ROW_GROUP_DOCUMENTS, len(train) // _MIN_GROUPS))
-        for number, share in enumerate(shares):
-            path = self._folder / f"train_{number:05d}.parquet"
-            write_shard(path, self._spool.read(share), row_group_documents=group, origins=True)
+        train_shards = write_training_shards(
+            self._folder, train, bytes_of=lambda place: place.text_bytes, read=self._spool.read, origins=True
+        )
         write_shard(self._folder / "val.parquet", self._spool.read(val), origins=True)
         self._spool.close()
         split = Split(
@@ -72,7 +69,7 @@ class ShardFolder:
             val_documents=len(val),
             val_bytes=sum(place.text_bytes for place in val),
             val_projects=tuple(sorted(projects)),
-            train_shards=len(shares),
+            train_shards=train_shards,
             pairs=len(lines),
         )
         if lines:
@@ -102,16 +99,3 @@ def _held_out_projects(projects: Collection[str], fraction: float) -> set[str]:
     limit = f"{int(fraction * 2**64):016x}"
     count = sum(hashlib.sha256(name.encode()).hexdigest()[:16] < limit for name in ranked)
     return set(ranked[: min(max(count, 1), len(ranked) - 1)])
-
-
-def _shares(places: Sequence[Place]) -> list[list[Place]]:
-    """Documents in runs of at most `SHARD_BYTES`."""
-    shares: list[list[Place]] = [[]]
-    size = 0
-    for place in places:
-        if shares[-1] and size + place.text_bytes > SHARD_BYTES:
-            shares.append([])
-            size = 0
-        shares[-1].append(place)
-        size += place.text_bytes
-    return shares
